@@ -1,0 +1,165 @@
+"""How many visual tokens of an image stay. The one place that counts; pure Python integers."""
+
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+from numbers import Real
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSpec:
+    """What a request asks for.
+
+    Attributes:
+        ratio: fraction of the patch tokens to prune, in [0, 1).
+
+    Raises:
+        ValueError: the ratio is not a number in [0, 1).
+    """
+
+    ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        valid = isinstance(self.ratio, Real) and not isinstance(self.ratio, bool) and 0 <= self.ratio < 1
+        if not valid:
+            raise ValueError(f"prune_ratio must be a number in [0, 1), got {reprlib.repr(self.ratio)}")
+        # 0, 0.0 and -0.0 must be one value: the specification is part of cache keys.
+        object.__setattr__(self, "ratio", float(self.ratio) + 0.0)
+
+    def count_kept(self, num_tokens: int) -> int:
+        """Tokens that stay of a group of `num_tokens`: the floor of `(1 - ratio) * num_tokens`, at least one.
+
+        The product is rounded to 6 decimals first, so that 0.7 of 10 tokens leaves 3 and not 2.
+        """
+        return min(num_tokens, max(1, floor(round((1 - self.ratio) * num_tokens, 6))))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """The visual tokens of one LLaVA-NeXT image, counted.
+
+    An image is its base crop (the whole image, resized) followed by a grid: the crops laid side by side, with the
+    padding that kept the aspect ratio cut off, and a newline token after each row. Patch tokens of the base crop and
+    of the grid are pruned as two groups; newline tokens always stay.
+
+    Attributes:
+        base_kept: patch tokens of the base crop that stay.
+        grid_kept: patch tokens of the grid that stay.
+        grid_height: rows of the grid, which is also the number of newline tokens.
+        grid_width: patch tokens in a row of the grid.
+        patches_per_side: patch tokens along a side of one crop.
+        crop_rows: crops above each other in the grid.
+        crop_columns: crops beside each other in the grid.
+    """
+
+    base_kept: int
+    grid_kept: int
+    grid_height: int
+    grid_width: int
+    patches_per_side: int
+    crop_rows: int
+    crop_columns: int
+
+    @property
+    def base_tokens(self) -> int:
+        """Patch tokens of the base crop before pruning."""
+        return self.patches_per_side**2
+
+    @property
+    def grid_tokens(self) -> int:
+        """Patch tokens of the grid before pruning."""
+        return self.grid_height * self.grid_width
+
+    @property
+    def input(self) -> int:
+        """Visual tokens before pruning, newlines counted."""
+        return self.base_tokens + self.grid_tokens + self.grid_height
+
+    @property
+    def kept(self) -> int:
+        """Visual tokens after pruning, newlines counted."""
+        return self.base_kept + self.grid_kept + self.grid_height
+
+    @property
+    def crops(self) -> int:
+        """Crops that the vision tower runs for this image, the base crop counted."""
+        return 1 + self.crop_rows * self.crop_columns
+
+    @property
+    def pruned(self) -> bool:
+        """Whether any token is dropped."""
+        return self.kept < self.input
+
+
+def plan_tokens(
+    image_size: tuple[int, int],
+    grid_pinpoints: Sequence[Sequence[int]],
+    crop_size: int,
+    patch_size: int,
+    spec: PruneSpec,
+) -> TokenPlan:
+    """Plan the visual tokens of one image.
+
+    Args:
+        image_size: `(height, width)` of the original image, in pixels.
+        grid_pinpoints: resolutions `(height, width)` the model may cut an image into, in pixels.
+        crop_size: side of a crop, in pixels.
+        patch_size: side of a patch, in pixels.
+        spec: what is asked.
+
+    Raises:
+        ValueError: a side of the image is not positive, or there is no resolution to choose from.
+
+    Source: LLaVA-NeXT's "anyres" geometry as Transformers 5 and vLLM 0.32 compute it, floating-point rounding included.
+    """
+    if min(image_size) < 1:
+        raise ValueError(f"image_size must be positive, got {image_size}")
+    if not grid_pinpoints:
+        raise ValueError("grid_pinpoints must name at least one resolution")
+    height, width = _best_resolution(image_size, grid_pinpoints)
+    patches_per_side = crop_size // patch_size
+    crop_rows, crop_columns = height // crop_size, width // crop_size
+    grid_height, grid_width = _unpadded(image_size, crop_rows * patches_per_side, crop_columns * patches_per_side)
+    return TokenPlan(
+        base_kept=spec.count_kept(patches_per_side**2),
+        grid_kept=spec.count_kept(grid_height * grid_width),
+        grid_height=grid_height,
+        grid_width=grid_width,
+        patches_per_side=patches_per_side,
+        crop_rows=crop_rows,
+        crop_columns=crop_columns,
+    )
+
+
+def largest_plan(grid_pinpoints: Sequence[Sequence[int]], crop_size: int, patch_size: int) -> TokenPlan:
+    """The unpruned plan of the image that yields the most visual tokens, as vLLM profiles it."""
+    plans = [
+        plan_tokens((height, width), grid_pinpoints, crop_size, patch_size, PruneSpec())
+        for height, width in grid_pinpoints
+    ]
+    return max(plans, key=lambda plan: plan.input)
+
+
+def _best_resolution(image_size: tuple[int, int], resolutions: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """The resolution that keeps most pixels of the image, and of those the one that wastes fewest."""
+    image_height, image_width = image_size
+
+    def fit(resolution: Sequence[int]) -> tuple[int, int]:
+        height, width = resolution
+        scale = min(width / image_width, height / image_height)
+        effective = min(int(image_width * scale) * int(image_height * scale), image_width * image_height)
+        return effective, -(width * height - effective)
+
+    height, width = max(resolutions, key=fit)
+    return height, width
+
+
+def _unpadded(image_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a padded grid of `height` x `width` patches that show the image."""
+    image_height, image_width = image_size
+    if image_width / image_height > width / height:
+        inner = int(round(image_height * (width / image_width), 7))
+        return height - 2 * ((height - inner) // 2), width
+    inner = int(round(image_width * (height / image_height), 7))
+    return height, width - 2 * ((width - inner) // 2)

@@ -1,0 +1,102 @@
+"""Original positions of kept visual tokens, carried from the vision tower to the language model.
+
+Which tokens stay is known only once the tower has run, but vLLM fixes a request's position ids before that. So each
+visual token's position is fixed as if the kept tokens were contiguous, and the gaps before it travel with its
+embedding, as two trailing channels: vLLM caches embeddings and slices them for chunked prefill, and the gaps with
+them. They leave the embedding where it enters the prompt and are added to the positions where these are used.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from vllm.utils.torch_utils import async_tensor_h2d
+
+OFFSET_CHANNELS = 2
+# bfloat16 holds integers up to 256 exactly, so an offset is split into two digits of this base.
+_BASE = 128
+
+
+def append_offsets(embeddings: Tensor, offsets: Tensor) -> Tensor:
+    """Append each token's offset to its embedding.
+
+    Args:
+        embeddings: `[num_tokens, hidden_size]`, any floating dtype.
+        offsets: `[num_tokens]` int64, below 128 * 256.
+
+    Returns:
+        `[num_tokens, hidden_size + 2]`, the embeddings' dtype.
+    """
+    digits = torch.stack((offsets // _BASE, offsets % _BASE), dim=-1)  # [num_tokens, 2]
+    return torch.cat((embeddings, digits.to(embeddings.dtype)), dim=-1)
+
+
+def split_offsets(embeddings: Tensor, hidden_size: int) -> tuple[Tensor, Tensor]:
+    """Undo `append_offsets`; embeddings without offset channels, of unpruned images, have offsets of zero.
+
+    Returns:
+        Embeddings `[num_tokens, hidden_size]` and offsets `[num_tokens]` int64.
+    """
+    if embeddings.shape[-1] == hidden_size:
+        return embeddings, torch.zeros(embeddings.shape[0], dtype=torch.int64, device=embeddings.device)
+    digits = embeddings[:, hidden_size:].long()  # [num_tokens, 2]
+    return embeddings[:, :hidden_size], digits[:, 0] * _BASE + digits[:, 1]
+
+
+def request_positions(num_tokens: int, placeholders: Sequence[tuple[int, int]]) -> tuple[Tensor, int]:
+    """Positions of a prompt's tokens before the offsets of its visual tokens are known.
+
+    Args:
+        num_tokens: length of the prompt, pruned.
+        placeholders: `(end, dropped)` of each image: where its placeholders end, and how many tokens were dropped.
+
+    Returns:
+        `[3, num_tokens]` int64, three equal rows as vLLM's M-RoPE wants them, and how far tokens that follow the
+        prompt are moved.
+    """
+    positions = torch.arange(num_tokens)
+    for end, dropped in placeholders:
+        positions[end:] += dropped
+    return positions.expand(3, -1), sum(dropped for _, dropped in placeholders)
+
+
+class PositionOffsets:
+    """The offsets of the tokens in the batch at hand, and the positions that result.
+
+    Buffers are allocated once: CUDA graphs replay their addresses.
+
+    Args:
+        max_num_tokens: tokens in the largest batch.
+        max_position: positions the rotary embedding knows; reading beyond its table would poison the KV cache.
+    """
+
+    def __init__(self, max_num_tokens: int, max_position: int, device: torch.device | None = None) -> None:
+        self._offsets = torch.zeros(max_num_tokens, dtype=torch.int64, device=device)
+        self._positions = torch.zeros(max_num_tokens, dtype=torch.int64, device=device)
+        self._last_position = max_position - 1
+        self._written = 0
+
+    def write(self, offsets: Tensor, is_multimodal: Tensor) -> None:
+        """Store the offsets of a batch's visual tokens.
+
+        Args:
+            offsets: `[num_visual_tokens]` int64.
+            is_multimodal: `[num_tokens]` bool, on the CPU, so that finding the tokens does not wait for the device.
+        """
+        self.clear()
+        tokens = async_tensor_h2d(is_multimodal.nonzero().flatten(), device=self._offsets.device)
+        self._offsets.index_copy_(0, tokens, offsets)
+        self._written = is_multimodal.shape[0]
+
+    def clear(self) -> None:
+        """Forget the offsets of the last batch."""
+        if self._written:
+            self._offsets[: self._written].zero_()
+            self._written = 0
+
+    def apply(self, positions: Tensor) -> Tensor:
+        """Positions `[3, num_tokens]` of the batch with its offsets added, `[num_tokens]` int64."""
+        num_tokens = positions.shape[-1]
+        moved = self._positions[:num_tokens]
+        torch.add(positions[0], self._offsets[:num_tokens], out=moved)
+        return moved.clamp_(max=self._last_position)

@@ -1,0 +1,220 @@
+"""The multimodal processor: turns image sizes and a requested ratio into token plans, placeholders and cache keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+from zlib import crc32
+
+import torch
+from transformers import BatchFeature
+from vllm.exceptions import VLLMValidationError
+from vllm.model_executor.models.llava_next import LlavaNextMultiModalProcessor, LlavaNextProcessingInfo
+from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
+from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, MultiModalDataItems
+from vllm.multimodal.processing import PromptReplacement, PromptUpdate, PromptUpdateDetails
+from vllm.multimodal.processing.inputs import ProcessorInputs
+
+from gprune_vllm.config import settings_of
+from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.settings import PruneSettings
+
+RATIO_KEY = "prune_ratio"
+"""Key of the ratio among a request's `mm_processor_kwargs`."""
+SETTINGS_KEY = "prune_settings"
+"""Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
+PLAN_FIELD = "token_plan"
+"""Field that carries each image's plan and seed to the model: `[len(TokenPlan) + 1]` int64, kept on the CPU."""
+ACCOUNT_KEY = "visual_tokens"
+"""Extra key of the processed input, read by the API layer and ignored by the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisualTokenAccount:
+    """The visual tokens of one prompt.
+
+    Attributes:
+        input: tokens before pruning.
+        kept: tokens after it.
+        ratio: the ratio in force.
+        output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
+            their original positions; None where the prompt's own length is all that counts.
+    """
+
+    input: int
+    kept: int
+    ratio: float
+    output_limit: int | None = None
+
+
+@dataclass
+class PlannedPlaceholders(PromptUpdateDetails):
+    """Placeholder tokens of one image, with the plan they were counted by (None for precomputed embeddings).
+
+    Changes against `vllm.multimodal.processing.PromptUpdateDetails` (vLLM 0.32): carries the plan, so that it can
+    still be read where vLLM finds the image in its cache.
+    """
+
+    plan: TokenPlan | None = None
+
+
+@dataclass
+class PlannedInputs(ProcessorInputs):
+    """Inputs of one call of the processor, collecting its plans.
+
+    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for the result.
+    """
+
+    placeholders: list[PlannedPlaceholders] = field(default_factory=list)
+
+
+class GPruneLlavaNextProcessingInfo(LlavaNextProcessingInfo):
+    """Changes against `vllm.model_executor.models.llava_next.LlavaNextProcessingInfo` (vLLM 0.32):
+
+    - `get_hf_processor` leaves out the pruning arguments, which the HF processor does not know;
+    - plans visual tokens from image sizes.
+    """
+
+    def get_hf_processor(self, **kwargs: object) -> Any:
+        return super().get_hf_processor(**_without_pruning(kwargs))
+
+    @cached_property
+    def settings(self) -> PruneSettings:
+        """The server's settings."""
+        return settings_of(self.get_hf_config())
+
+    def plan(self, height: int, width: int, ratio: float) -> TokenPlan:
+        """The plan of an image of this size, in pixels."""
+        config = self.get_hf_config()
+        vision = config.vision_config
+        return plan_tokens(
+            (height, width), config.image_grid_pinpoints, vision.image_size, vision.patch_size, PruneSpec(ratio)
+        )
+
+    @property
+    def max_position(self) -> int:
+        """Positions a request may use. Beyond them the rotary embedding's table ends."""
+        model_config = self.ctx.model_config
+        trained = getattr(model_config.hf_text_config, "max_position_embeddings", None) or 0
+        return max(int(trained), int(model_config.max_model_len))
+
+
+class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlavaNextProcessingInfo]):
+    """Changes against `vllm.model_executor.models.llava_next.LlavaNextMultiModalProcessor` (vLLM 0.32):
+
+    - `apply` resolves the request's ratio against the settings and replaces it by its canonical form, which is part
+      of the cache keys: absent, 0 and 0.0 hash alike. It adds the request's account of visual tokens to its result;
+    - `get_dummy_inputs` asks for no pruning, so that vLLM profiles the worst case whatever the default is;
+    - each image gets as many placeholders as its plan keeps, and the plan travels to the model as a field.
+    """
+
+    def get_dummy_inputs(self, *args: Any, **kwargs: Any) -> ProcessorInputs:
+        return replace(super().get_dummy_inputs(*args, **kwargs), hf_processor_mm_kwargs={RATIO_KEY: 0})
+
+    def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
+        canonical = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
+        canonical.hf_processor_mm_kwargs = self._canonical(inputs)
+        result = super().apply(canonical, timing_ctx)
+        return {**result, ACCOUNT_KEY: self._account(canonical, len(result["prompt_token_ids"]))}
+
+    def _canonical(self, inputs: ProcessorInputs) -> dict[str, object]:
+        """The request's processor arguments with its pruning in canonical form: nothing at all for no pruning."""
+        kwargs = inputs.hf_processor_mm_kwargs
+        requested = kwargs.get(RATIO_KEY)
+        try:
+            ratio = self.info.settings.resolve(requested).ratio
+        except ValueError as error:
+            raise VLLMValidationError(str(error), parameter=RATIO_KEY) from error
+        if isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems):
+            ratio = _ratio_of_embeddings(requested)
+        pruning = {RATIO_KEY: ratio, SETTINGS_KEY: self.info.settings.fingerprint} if ratio else {}
+        return _without_pruning(kwargs) | pruning
+
+    def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
+        """Count a prompt's visual tokens.
+
+        Raises:
+            VLLMValidationError: the unpruned prompt exceeds the model's positions, which kept tokens keep.
+        """
+        kept = sum(len(item.full) for item in inputs.placeholders)
+        whole = sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders)
+        account = VisualTokenAccount(whole, kept, _ratio(inputs.hf_processor_mm_kwargs))
+        if self.info.settings.prune_positions == "contiguous" or kept == whole:
+            return account
+        original = prompt_length + whole - kept
+        if original >= self.info.max_position:
+            raise VLLMValidationError(
+                f"The prompt has {prompt_length} tokens after pruning, but kept tokens keep their positions and its "
+                f"unpruned length of {original} exceeds the model's {self.info.max_position} positions. Send fewer or "
+                "smaller images, or ask the operator to start with --prune-positions contiguous.",
+                parameter=RATIO_KEY,
+            )
+        return replace(account, output_limit=self.info.max_position - original)
+
+    def _cached_apply_hf_processor(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
+        result = super()._cached_apply_hf_processor(inputs, timing_ctx)
+        if isinstance(inputs, PlannedInputs):
+            for updates in result.prompt_updates.get("image", []):
+                inputs.placeholders += [update.content for update in updates]
+        return result
+
+    def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        output = super()._call_hf_processor(hf_data, _without_pruning(hf_kwargs))
+        ratio = _ratio(hf_kwargs)
+        sizes = output["image_sizes"].tolist() if "image_sizes" in output else []
+        rows = [
+            [*astuple(self.info.plan(height, width, ratio)), self._seed(pixels, ratio)]
+            for (height, width), pixels in zip(sizes, output.get("pixel_values", []), strict=True)
+        ]
+        if rows:
+            output[PLAN_FIELD] = torch.tensor(rows, dtype=torch.int64)  # [num_images, len(TokenPlan) + 1]
+        return output
+
+    def _seed(self, pixels: torch.Tensor, ratio: float) -> int:
+        """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""
+        if not ratio or self.info.settings.prune_method != "random":
+            return 0
+        return crc32(pixels.cpu().contiguous().view(torch.uint8).numpy().data)
+
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> dict[str, MultiModalFieldConfig]:
+        fields_config = dict(super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs))
+        return fields_config | {PLAN_FIELD: MultiModalFieldConfig.batched("image", keep_on_cpu=True)}
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        hf_processor_mm_kwargs: Mapping[str, object],
+        out_mm_kwargs: MultiModalKwargsItems,
+    ) -> Sequence[PromptUpdate]:
+        image_token = self.info.get_hf_config().image_token_index
+        ratio = _ratio(hf_processor_mm_kwargs)
+
+        def replacement(index: int) -> PlannedPlaceholders:
+            images = mm_items.get_items("image", (ImageEmbeddingItems, ImageProcessorItems))
+            if isinstance(images, ImageEmbeddingItems):
+                return PlannedPlaceholders([image_token] * images.get_feature_size(index))
+            size = images.get_image_size(index)
+            plan = self.info.plan(size.height, size.width, ratio)
+            return PlannedPlaceholders([image_token] * plan.kept, plan=plan)
+
+        return [PromptReplacement(modality="image", target=[image_token], replacement=replacement)]
+
+
+def _without_pruning(kwargs: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in kwargs.items() if key not in (RATIO_KEY, SETTINGS_KEY)}
+
+
+def _ratio(kwargs: Mapping[str, object]) -> float:
+    """The ratio in canonical processor arguments."""
+    ratio = kwargs.get(RATIO_KEY, 0.0)
+    assert isinstance(ratio, float)
+    return ratio
+
+
+def _ratio_of_embeddings(requested: object) -> float:
+    """Precomputed embeddings are taken whole: a default does not apply to them, and an explicit ratio cannot."""
+    if requested:
+        raise VLLMValidationError("prune_ratio cannot apply to precomputed image embeddings", parameter=RATIO_KEY)
+    return 0.0

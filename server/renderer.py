@@ -1,0 +1,99 @@
+"""Where every generating request becomes a prompt: its ratio is validated and passed on, its visual tokens counted."""
+
+from typing import Any
+
+from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
+from vllm.exceptions import VLLMValidationError
+from vllm.renderers.online_renderer import OnlineRenderer
+
+from gprune_vllm.processor import ACCOUNT_KEY, RATIO_KEY, VisualTokenAccount
+from gprune_vllm.settings import PruneSettings
+from server.metrics import PruneMetrics
+from server.usage import CURRENT_REQUEST
+
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+class PruneRenderer(OnlineRenderer):
+    """Changes against `vllm.renderers.online_renderer.OnlineRenderer` (vLLM 0.32):
+
+    - a request's `prune_ratio` is validated and handed to the multimodal processor, while clients still cannot pass
+      raw `mm_processor_kwargs` unless the operator trusts them;
+    - the visual tokens of each prompt are counted, for metrics and for the answer's usage;
+    - output ends before the positions do, where kept tokens keep their original ones.
+    """
+
+    def __init__(self, settings: PruneSettings, metrics: PruneMetrics, **kwargs: Any) -> None:
+        self._trust_client = bool(kwargs.pop("trust_request_mm_kwargs", False))
+        # Clients' arguments are checked here, before ours join them; upstream's check would refuse ours too.
+        super().__init__(trust_request_mm_kwargs=True, **kwargs)
+        self._settings = settings
+        self._metrics = metrics
+
+    async def preprocess_cmpl(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_client(request)
+        return await super().preprocess_cmpl(request, *args, **kwargs)
+
+    async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_client(request)
+        ratio = self._check_ratio(request)
+        client_kwargs = request.mm_processor_kwargs
+        if ratio is not None:
+            request.mm_processor_kwargs = {**(client_kwargs or {}), RATIO_KEY: ratio}
+        try:
+            # Upstream adjusts the request in place for tool calls, so that it must see this one and not a copy.
+            conversation, engine_inputs = await super().preprocess_chat(request, *args, **kwargs)
+        finally:
+            request.mm_processor_kwargs = client_kwargs
+        for engine_input in engine_inputs:
+            account = engine_input.get(ACCOUNT_KEY)
+            if account is not None and account.input:
+                self._count(request, account)
+        return conversation, engine_inputs
+
+    def _check_client(self, request: Any) -> None:
+        validate_request_mm_kwargs(
+            mm_processor_kwargs=getattr(request, "mm_processor_kwargs", None),
+            media_io_kwargs=getattr(request, "media_io_kwargs", None),
+            trust_request_mm_kwargs=self._trust_client,
+        )
+
+    def _check_ratio(self, request: Any) -> float | None:
+        """The ratio a request names, also one without images; None where it names none."""
+        requested = getattr(request, "prune_ratio", None)
+        if requested is None:
+            return None
+        try:
+            return self._settings.resolve(requested).ratio
+        except ValueError as error:
+            raise VLLMValidationError(str(error), parameter=RATIO_KEY) from error
+
+    def _count(self, request: Any, account: VisualTokenAccount) -> None:
+        record = CURRENT_REQUEST.get()
+        bodies = [request] if record is None or record.body is request else [request, record.body]
+        if account.output_limit is not None:
+            for body in bodies:  # a batch reads the limit of the body, not of the conversation in it
+                _limit_output(body, account.output_limit)
+        self._metrics.count(account)
+        if record is not None:
+            record.accounts.append(account)
+
+
+def _limit_output(body: Any, limit: int) -> None:
+    """End output where the positions end.
+
+    Raises:
+        VLLMValidationError: the client asked for more.
+    """
+    names = [name for name in OUTPUT_LIMITS if name in type(body).model_fields]
+    for name in names:
+        asked = getattr(body, name)
+        if asked is not None and asked > limit:
+            raise VLLMValidationError(
+                f"{name} is {asked}, but only {limit} positions are left after the prompt's, whose pruned images keep "
+                f"their original positions. Lower {name}, send fewer or smaller images, or ask the operator to start "
+                "with --prune-positions contiguous.",
+                parameter=name,
+            )
+    if names and all(getattr(body, name) is None for name in names):
+        setattr(body, names[0], limit)

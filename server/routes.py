@@ -1,0 +1,50 @@
+"""The routes whose bodies take `prune_ratio`. Each replaces vLLM's own of the same path, and then calls it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from vllm.entrypoints.openai.chat_completion import api_router as chat
+from vllm.entrypoints.openai.responses import api_router as responses
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request
+from vllm.exceptions import VLLMValidationError
+
+from server.schema import Prunable, PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+
+router = APIRouter(
+    dependencies=[Depends(validate_json_request)],
+    responses={
+        status.value: {"model": ErrorResponse}
+        for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
+    },
+)
+
+STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"text/event-stream": {}}}}
+
+
+@router.post("/v1/chat/completions", responses=STREAM)
+async def create_chat_completion(request: PrunableChatRequest, raw_request: Request) -> Any:
+    """Complete a chat, with the images' visual tokens pruned by `prune_ratio`."""
+    _check_served(request, raw_request)
+    return await chat.create_chat_completion(request, raw_request)
+
+
+@router.post("/v1/chat/completions/batch")
+async def create_batch_chat_completion(request: PrunableBatchRequest, raw_request: Request) -> Any:
+    """Complete several chats, with all images' visual tokens pruned by `prune_ratio`."""
+    _check_served(request, raw_request)
+    return await chat.create_batch_chat_completion(request, raw_request)
+
+
+@router.post("/v1/responses", responses=STREAM)
+async def create_responses(request: PrunableResponsesRequest, raw_request: Request) -> Any:
+    """Create a response, with the images' visual tokens pruned by `prune_ratio`."""
+    _check_served(request, raw_request)
+    return await responses.create_responses(request, raw_request)
+
+
+def _check_served(request: Prunable, raw_request: Request) -> None:
+    """Refuse a ratio where the served model is not one that gprune prunes."""
+    if request.prune_ratio is not None and not raw_request.app.state.gprune_serves:
+        raise VLLMValidationError("prune_ratio is not supported by the served model", parameter="prune_ratio")

@@ -1,0 +1,80 @@
+"""`gprune-serve`: vLLM's `serve` with the pruning settings as flags."""
+
+import os
+from argparse import Namespace
+from importlib.metadata import entry_points
+
+from gprune_vllm.settings import PruneSettings, environment_name, flag_name
+
+PLUGIN_NAME = "gprune"
+
+
+def main() -> None:
+    """Parse the command line, validate the settings, and serve."""
+    enable_plugins()  # first: vLLM reads it while it builds its parser
+
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG, cli_env_setup
+    from vllm.logger import configure_logging_from_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    cli_env_setup()
+    parser = make_arg_parser(FlexibleArgumentParser(prog="gprune-serve", description=__doc__))
+    parser.epilog = VLLM_SUBCMD_PARSER_EPILOG.format(subcmd="serve")
+    add_settings(parser)
+    args = parser.parse_args()
+    try:
+        export_settings(args)
+        refuse_rust_frontend()
+    except ValueError as error:
+        parser.error(str(error))
+    configure_logging_from_args(args)
+    validate_parsed_serve_args(args)
+    ServeSubcommand.cmd(args)
+
+
+def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
+    """Add a flag for each field of `PruneSettings`."""
+    group = parser.add_argument_group("gprune", "Visual token pruning. Each flag is also an environment variable.")
+    for name, field in PruneSettings.model_fields.items():
+        text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
+        group.add_argument(flag_name(name), default=None, help=text.replace("%", "%%"))
+
+
+def export_settings(args: Namespace) -> None:
+    """Validate the flags given and hand them, as environment variables, to the processes vLLM starts.
+
+    Raises:
+        ValueError: a setting is invalid; the message names the flag.
+    """
+    given = {name: value for name in PruneSettings.model_fields if (value := getattr(args, name)) is not None}
+    PruneSettings.load(**given)
+    os.environ.update({environment_name(name): value for name, value in given.items()})
+
+
+def enable_plugins() -> None:
+    """Add gprune to the plugins vLLM loads. HTTP plugins load only by name, and naming one hides all unnamed ones."""
+    named = os.environ.get("VLLM_PLUGINS")
+    names = set(named.split(",")) if named is not None else _installed_plugins()
+    os.environ["VLLM_PLUGINS"] = ",".join(sorted(name for name in names | {PLUGIN_NAME} if name))
+
+
+def _installed_plugins() -> set[str]:
+    """Plugins that vLLM loads without being told to: all but those that add HTTP routes."""
+    groups = ("general", "platform", "io_processor", "stat_logger")
+    return {plugin.name for group in groups for plugin in entry_points(group=f"vllm.{group}_plugins")}
+
+
+def refuse_rust_frontend() -> None:
+    """Raises:
+    ValueError: vLLM's Rust frontend is asked for, which has no Python routes.
+    """
+    import vllm.envs
+
+    if vllm.envs.VLLM_USE_RUST_FRONTEND:
+        raise ValueError("VLLM_USE_RUST_FRONTEND=1 serves no plugin's routes; unset it to serve with gprune")
+
+
+if __name__ == "__main__":
+    main()
