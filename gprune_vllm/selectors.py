@@ -61,8 +61,7 @@ def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options
         raise ValueError(f"unknown method {method!r}; registered are {', '.join(selector_names())}")
     if keep in (0, num_tokens):  # nothing to choose
         return torch.arange(keep, device=features.device).expand(*features.shape[:-2], keep)
-    ascending, _ = _SELECTORS[method](features, keep, **options).sort(dim=-1)
-    return ascending
+    return _SELECTORS[method](features, keep, **options).sort(dim=-1).values
 
 
 @register_selector("gprune")
@@ -81,7 +80,8 @@ def gprune(
 @register_selector("l2norm")
 def l2norm(features: Tensor, keep: int, **_: Any) -> Tensor:
     """The tokens with the largest L2 norm. Source: arXiv 2501.02268, the "L2 only" row of table 2."""
-    return torch.linalg.vector_norm(features.float(), dim=-1).topk(keep, dim=-1).indices
+    norms: Tensor = torch.linalg.vector_norm(features.float(), dim=-1)
+    return norms.topk(keep, dim=-1).indices
 
 
 @register_selector("random")

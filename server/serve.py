@@ -1,7 +1,7 @@
 """`gprune-serve`: vLLM's `serve` with the pruning settings as flags."""
 
 import os
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from importlib.metadata import entry_points
 
 from gprune_vllm.settings import PruneSettings, environment_name, flag_name
@@ -39,7 +39,7 @@ def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name
     group = parser.add_argument_group("gprune", "Visual token pruning. Each flag is also an environment variable.")
     for name, field in PruneSettings.model_fields.items():
         text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
-        group.add_argument(flag_name(name), default=None, help=text.replace("%", "%%"))
+        group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"))
 
 
 def export_settings(args: Namespace) -> None:
@@ -48,7 +48,7 @@ def export_settings(args: Namespace) -> None:
     Raises:
         ValueError: a setting is invalid; the message names the flag.
     """
-    given = {name: value for name in PruneSettings.model_fields if (value := getattr(args, name)) is not None}
+    given = {name: value for name, value in vars(args).items() if name in PruneSettings.model_fields}
     PruneSettings.load(**given)
     os.environ.update({environment_name(name): value for name, value in given.items()})
 

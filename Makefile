@@ -1,0 +1,75 @@
+# `make serve` and `make test` need nothing but Python 3.11 or newer: they fill .venv on their first run.
+PYTHON ?= python3
+PORT ?= 8000
+# Served in place of the demo checkpoint, e.g. MODEL=llava-hf/llava-v1.6-mistral-7b-hf.
+MODEL ?=
+# Further arguments for gprune-serve, and for pytest.
+ARGS ?=
+PYTEST_ARGS ?=
+# Where there is no driver nvidia-smi says so on stdout: only a line that names a GPU counts.
+BACKEND := $(or $(BACKEND),$(if $(shell nvidia-smi -L 2>/dev/null | grep '^GPU '),cuda,cpu))
+
+BIN := .venv/bin
+READY := .venv/.ready-$(BACKEND)
+READY_TEST := $(READY)-test
+DEMO := .cache/demo-model
+CODE := $(wildcard gprune_vllm server evaluation loadtest)
+
+SERVED := $(MODEL)
+ifeq ($(MODEL),)
+SERVED := $(DEMO) --served-model-name gprune-demo
+ifeq ($(BACKEND),cpu)
+# The demo checkpoint is tiny: compiling it, or setting gigabytes aside for it, would only delay the start.
+SERVED += --enforce-eager
+serve: export VLLM_CPU_KVCACHE_SPACE ?= 1
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test lint clean distclean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install into .venv what serving needs
+
+serve: $(READY) $(if $(MODEL),,$(DEMO)/config.json) ## Serve MODEL, or without one a small demo checkpoint, on PORT
+	@echo "==> Serving $(or $(MODEL),the demo checkpoint) on http://localhost:$(PORT)"
+	@exec $(BIN)/gprune-serve $(SERVED) --port $(PORT) $(ARGS)
+
+test: lint ## Run the linters, the type checker and the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY_TEST) ## Run the linters and the type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+
+clean: ## Remove caches, build products and the demo checkpoint
+	rm -rf $(DEMO) $(DEMO).part build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv as well
+	rm -rf .venv
+
+$(READY): pyproject.toml scripts/setup.sh | $(BIN)/pip
+	@scripts/setup.sh $(BIN)/python $(BACKEND)
+	@touch $@
+
+$(READY_TEST): pyproject.toml scripts/setup.sh | $(BIN)/pip
+	@scripts/setup.sh $(BIN)/python $(BACKEND) test
+	@touch $(READY) $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not; name one: make PYTHON=... $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@echo "==> Creating .venv"
+	@$(PYTHON) -m venv .venv
+
+# Built aside and then renamed: a checkpoint is either complete or not there.
+$(DEMO)/config.json: $(wildcard evaluation/demo/*.py) | $(READY)
+	@echo "==> Building the demo checkpoint"
+	@rm -rf $(DEMO) $(DEMO).part && mkdir -p $(dir $(DEMO))
+	@$(BIN)/python -m evaluation.demo.checkpoint $(DEMO).part
+	@mv $(DEMO).part $(DEMO)

@@ -1,0 +1,285 @@
+"""Write a small LLaVA-NeXT checkpoint of our own, with seeded random weights.
+
+It has the shape of the published ``llava-hf`` checkpoints, name for name, so that stock vLLM and Transformers load it
+like a real one, but it is two megabytes and answers at once without a GPU. What it writes is nonsense; how that depends
+on the image is not: the gains below make greedy answers differ from image to image, and leave the patches of a photo
+partly similar (cosine above 0.5), partly not, as those of a trained tower are.
+
+    python -m evaluation.demo.checkpoint OUTPUT [--language-model mistral] [--tower siglip]
+"""
+
+import argparse
+import math
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    GenerationConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
+    PreTrainedTokenizerFast,
+)
+
+LanguageModel = Literal["llama", "mistral", "qwen2"]
+Tower = Literal["clip", "siglip"]
+DataType = Literal["float32", "bfloat16"]
+
+CROP = 112  # pixels; with patches of 14 that is 8 x 8 = 64 tokens a crop, where published models have 24 x 24 = 576
+PATCH = 14
+GRID_PINPOINTS = ((112, 224), (224, 112), (224, 224), (336, 112), (112, 336))
+MAX_POSITION_EMBEDDINGS = 4096
+
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>")
+PAD, BEGIN, END, IMAGE = range(4)
+
+CHAT_TEMPLATE = """\
+{{- bos_token }}
+{%- for message in messages %}
+    {{- '<|' + message['role'] + '|>' }}
+    {%- if message['content'] is string %}
+        {{- message['content'] }}
+    {%- elif message['content'] %}
+        {%- for content in message['content'] %}
+            {%- if content['type'] == 'image' %}
+                {{- '<image>\\n' }}
+            {%- elif content['type'] == 'text' %}
+                {{- content['text'] }}
+            {%- endif %}
+        {%- endfor %}
+    {%- endif %}
+    {%- if message['role'] == 'assistant' %}
+        {{- eos_token }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|assistant|>' }}
+{%- endif %}
+"""
+
+# What Transformers 5 calls the parts, and what published checkpoints (and so vLLM) call them.
+PUBLISHED_PREFIXES = {
+    "model.language_model.": "language_model.model.",
+    "model.vision_tower.": "vision_tower.vision_model.",
+    "model.multi_modal_projector.": "multi_modal_projector.",
+    "model.image_newline": "image_newline",
+    "lm_head.": "language_model.lm_head.",
+}
+
+# How much larger than its input a layer's output is, where not 1.
+GAINS = {
+    "position_embedding": 0.3,
+    "embed_tokens": 0.5,
+    "q_proj": 2.0,  # narrow attention: under a wide one every token sees the same mean of the image
+    "k_proj": 2.0,
+    "down_proj": 2.0,
+    "lm_head": 6.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """How one demo checkpoint differs from the next; pinpoints are (height, width) in pixels."""
+
+    language_model: LanguageModel = "llama"
+    tower: Tower = "clip"
+    seed: int = 0
+    dtype: DataType = "float32"
+    grid_pinpoints: tuple[tuple[int, int], ...] = GRID_PINPOINTS
+    max_position_embeddings: int = MAX_POSITION_EMBEDDINGS
+
+    @property
+    def select_strategy(self) -> str:
+        """CLIP has a CLS token to drop, SigLIP has none."""
+        return "default" if self.tower == "clip" else "full"
+
+    @property
+    def pinpoints(self) -> list[list[int]]:
+        """The pinpoints as JSON has them."""
+        return [list(pinpoint) for pinpoint in self.grid_pinpoints]
+
+
+def write_checkpoint(
+    path: str | Path,
+    *,
+    language_model: LanguageModel = "llama",
+    tower: Tower = "clip",
+    seed: int = 0,
+    dtype: DataType = "float32",
+    grid_pinpoints: Sequence[tuple[int, int]] | None = None,
+    max_position_embeddings: int = MAX_POSITION_EMBEDDINGS,
+) -> Path:
+    """Write a checkpoint into the folder `path`, made where missing, and return the folder."""
+    pinpoints = tuple(grid_pinpoints or GRID_PINPOINTS)
+    options = CheckpointOptions(language_model, tower, seed, dtype, pinpoints, max_position_embeddings)
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer()
+    config = build_config(options, tokenizer.get_vocab_size())
+    config.save_pretrained(folder)
+    GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
+    build_processor(options, tokenizer).save_pretrained(folder)
+    write_weights(folder / "model.safetensors", random_weights(config, tokenizer, seed), dtype)
+    return folder
+
+
+def build_tokenizer() -> Tokenizer:
+    """One token a byte, by byte-level BPE without merges: any text comes back as it went in."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return tokenizer
+
+
+def build_processor(options: CheckpointOptions, tokenizer: Tokenizer) -> LlavaNextProcessor:
+    """Tokenizer, chat template and a CLIP-like image processor; the template, not the tokenizer, writes ``<s>``."""
+    image_processor = LlavaNextImageProcessor(
+        size={"shortest_edge": CROP},
+        crop_size={"height": CROP, "width": CROP},
+        image_grid_pinpoints=options.pinpoints,
+    )
+    wrapped_tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL_TOKENS[PAD],
+        bos_token=SPECIAL_TOKENS[BEGIN],
+        eos_token=SPECIAL_TOKENS[END],
+        model_max_length=options.max_position_embeddings,
+        clean_up_tokenization_spaces=False,
+    )
+    return LlavaNextProcessor(
+        image_processor,
+        wrapped_tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy=options.select_strategy,
+        num_additional_image_tokens=1 if options.tower == "clip" else 0,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def build_config(options: CheckpointOptions, vocabulary_size: int) -> LlavaNextConfig:
+    """LLaVA-NeXT around the small language model and tower below."""
+    return LlavaNextConfig(
+        architectures=["LlavaNextForConditionalGeneration"],
+        text_config=text_config(options, vocabulary_size),
+        vision_config=vision_config(options),
+        image_token_index=IMAGE,
+        image_grid_pinpoints=options.pinpoints,
+        image_seq_length=(CROP // PATCH) ** 2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy=options.select_strategy,
+        dtype=options.dtype,
+    )
+
+
+def text_config(options: CheckpointOptions, vocabulary_size: int) -> dict[str, Any]:
+    """Two layers, four heads on two key-value heads. Heads of 32 are the smallest that vLLM's CPU attention knows."""
+    return {
+        "model_type": options.language_model,
+        "vocab_size": vocabulary_size,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": options.max_position_embeddings,
+        "sliding_window": None,  # Mistral's default would hide the start of a long prompt
+        "tie_word_embeddings": False,
+        "pad_token_id": PAD,
+        "bos_token_id": BEGIN,
+        "eos_token_id": END,
+        "dtype": options.dtype,
+    }
+
+
+def vision_config(options: CheckpointOptions) -> dict[str, Any]:
+    """Three layers, of which LLaVA-NeXT reads the second."""
+    return {
+        "model_type": f"{options.tower}_vision_model",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "image_size": CROP,
+        "patch_size": PATCH,
+        "vision_use_head": False,  # SigLIP's pooling, which LLaVA-NeXT has no use for
+        "dtype": options.dtype,
+    }
+
+
+def random_weights(config: LlavaNextConfig, tokenizer: Tokenizer, seed: int) -> dict[str, torch.Tensor]:
+    """All weights in float32 under their published names."""
+    with torch.device("meta"):  # only the names and shapes are wanted
+        model = LlavaNextForConditionalGeneration(config)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {
+        published_name(name): random_weight(name, parameter.shape, generator)
+        for name, parameter in model.named_parameters()
+    }
+    weights["language_model.lm_head.weight"][~printable(tokenizer)] = 0.0
+    return weights
+
+
+def random_weight(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """One float32 weight of the given shape. Norms are the identity; all else is normal, scaled to keep sizes."""
+    layer, kind = name.split(".")[-2:]
+    if "norm" in layer:
+        return torch.ones(shape) if kind == "weight" else torch.zeros(shape)
+    is_table = layer in ("embed_tokens", "position_embedding") or len(shape) == 1
+    fan_in = 1 if is_table else math.prod(shape[1:])
+    scale = 0.1 if kind == "bias" else GAINS.get(layer, 1.0) / math.sqrt(fan_in)
+    return torch.randn(shape, generator=generator) * scale
+
+
+def published_name(name: str) -> str:
+    """The published name of the weight that Transformers calls `name`."""
+    prefix = next(prefix for prefix in PUBLISHED_PREFIXES if name.startswith(prefix))
+    return PUBLISHED_PREFIXES[prefix] + name.removeprefix(prefix)
+
+
+def printable(tokenizer: Tokenizer) -> torch.Tensor:
+    """bool [vocabulary], true for visible ASCII. Nothing else is ever generated, so answers are legible and run on
+    until `max_tokens`."""
+    visible = set(string.ascii_letters + string.digits + string.punctuation + " ")
+    tokens = range(tokenizer.get_vocab_size())
+    return torch.tensor([tokenizer.decode([token], skip_special_tokens=False) in visible for token in tokens])
+
+
+def write_weights(file: Path, weights: dict[str, torch.Tensor], dtype: DataType) -> None:
+    """Write the weights in `dtype`, readable by all: safetensors itself makes files private to their owner."""
+    target = getattr(torch, dtype)
+    save_file({name: weight.to(target) for name, weight in weights.items()}, file, metadata={"format": "pt"})
+    file.chmod(0o644)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Write a small LLaVA-NeXT checkpoint with random weights.")
+    parser.add_argument("output", type=Path, help="folder to write into")
+    parser.add_argument("--language-model", choices=get_args(LanguageModel), default="llama")
+    parser.add_argument("--tower", choices=get_args(Tower), default="clip")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=get_args(DataType), default="float32")
+    arguments = parser.parse_args()
+    print(
+        write_checkpoint(
+            arguments.output,
+            language_model=arguments.language_model,
+            tower=arguments.tower,
+            seed=arguments.seed,
+            dtype=arguments.dtype,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

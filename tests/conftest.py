@@ -1,0 +1,35 @@
+"""What all tests share: the tiny checkpoint, the oracle on it, and one server in the default configuration."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evaluation.demo.checkpoint import write_checkpoint
+from tests.oracle import Oracle
+from tests.servers import API_KEY, Server, serve
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA-NeXT checkpoint of a few megabytes with random float32 weights."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def oracle(checkpoint: Path) -> Oracle:
+    """The independent computation in Transformers, on the same checkpoint."""
+    return Oracle(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`gprune-serve` with default settings and caches, in steps of 128 tokens: prompts are prefilled in chunks."""
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    with serve(
+        checkpoint,
+        log,
+        *("--max-num-batched-tokens", "128", "--max-num-seqs", "16"),
+        *("--api-key", API_KEY, "--enable-prompt-tokens-details"),
+    ) as running:
+        yield running
