@@ -20,12 +20,27 @@ _PATH_FILE = "gprune_torchvision.pth"
 
 
 def declare_torchvision_operators() -> None:
-    """Declare the operator schemas that `import torchvision` needs. Idempotent; call it before that import."""
+    """Declare the operators that `import torchvision` needs, unless its own library can. Call it before that import."""
     import torch
 
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", _SCHEMA)
+    if not _own_library_loads():
+        for name in ("nms", "qnms"):
+            if not hasattr(torch.ops.torchvision, name):
+                torch.library.define(f"torchvision::{name}", _SCHEMA)
+
+
+def _own_library_loads() -> bool:
+    import torch
+
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return True  # nothing to repair
+    try:
+        for library in Path(spec.origin).parent.glob("_C*.so"):
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    except OSError:
+        return False
+    return True
 
 
 class TorchvisionFinder(MetaPathFinder):

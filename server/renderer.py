@@ -85,9 +85,8 @@ def _limit_output(body: Any, limit: int) -> None:
     Raises:
         VLLMValidationError: the client asked for more.
     """
-    names = [name for name in OUTPUT_LIMITS if name in type(body).model_fields]
-    for name in names:
-        asked = getattr(body, name)
+    given = {name: vars(body)[name] for name in OUTPUT_LIMITS if name in vars(body)}
+    for name, asked in given.items():
         if asked is not None and asked > limit:
             raise VLLMValidationError(
                 f"{name} is {asked}, but only {limit} positions are left after the prompt's, whose pruned images keep "
@@ -95,5 +94,5 @@ def _limit_output(body: Any, limit: int) -> None:
                 "with --prune-positions contiguous.",
                 parameter=name,
             )
-    if names and all(getattr(body, name) is None for name in names):
-        setattr(body, names[0], limit)
+    if given and set(given.values()) == {None}:
+        setattr(body, next(iter(given)), limit)

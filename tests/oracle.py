@@ -45,7 +45,7 @@ def scores(features: torch.Tensor, variant: Variant = "released") -> torch.Tenso
     features = features.float()
     weights = edge_weights(features, variant)
     degrees = (weights > 0).sum(dim=-1)
-    information = features.norm(dim=-1) @ torch.matrix_power(weights, ITERATIONS)
+    information: torch.Tensor = features.norm(dim=-1) @ torch.matrix_power(weights, ITERATIONS)
     return information / degrees
 
 

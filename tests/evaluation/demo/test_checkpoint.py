@@ -25,18 +25,6 @@ from tests.photos import generated, photos
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(st.sampled_from(SPECIAL_TOKENS)).map("".join)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default checkpoint."""
-    return write_checkpoint(tmp_path_factory.mktemp("demo"))
-
-
-@pytest.fixture(scope="module")
-def oracle(checkpoint: Path) -> Oracle:
-    """The default checkpoint, loaded."""
-    return Oracle(checkpoint)
-
-
 @given(TEXT)
 def test_any_text_comes_back(text: str) -> None:
     tokenizer = build_tokenizer()

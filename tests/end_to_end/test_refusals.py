@@ -1,0 +1,92 @@
+"""What cannot be served is refused with an OpenAI-shaped 400 that names the field, and the engine lives on."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import photos
+from tests.questions import ask, messages, same
+from tests.servers import API_KEY, MODEL, Server
+
+NO_RATIOS = [
+    '"0.5"',
+    "true",
+    "NaN",
+    "1",
+    "-0.1",
+    "1e400",
+    "-Infinity",
+    "[]",
+    "{}",
+    "1" + "0" * 400,
+    '"' + "x" * 9999 + '"',
+]
+PHOTO = photos.china()
+
+
+def refusal(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code == 400
+    assert len(answer.text) < 1000
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return dict(error)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"])
+@pytest.mark.parametrize("ratio", NO_RATIOS)
+def test_what_is_no_ratio_is_refused(server: Server, path: str, ratio: str) -> None:
+    text = [{"role": "user", "content": "Hello"}]
+    prompt = {"input": "Hello"} if path.endswith("responses") else {"messages": [text] if "batch" in path else text}
+    body = json.dumps({"model": MODEL, **prompt})[:-1] + f', "prune_ratio": {ratio}}}'
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+    error = refusal(httpx.post(f"{server.url}{path}", content=body, headers=headers, timeout=60))
+    assert error["param"] == "prune_ratio"
+    assert "[0, 1)" in error["message"]
+
+
+@pytest.mark.parametrize("kwargs", [{"prune_ratio": 0.5}, {"prune_settings": "x"}, {"do_resize": False}])
+def test_clients_cannot_pass_raw_processor_arguments(server: Server, kwargs: dict[str, Any]) -> None:
+    body = {"model": MODEL, "messages": messages([PHOTO]), "mm_processor_kwargs": kwargs, "prune_ratio": 0.5}
+    assert refusal(server.post("/v1/chat/completions", body))["param"] == "mm_processor_kwargs"
+    body = {"model": MODEL, "prompt": "Hello", "mm_processor_kwargs": kwargs}
+    assert server.post("/v1/completions", body).status_code in (200, 400)
+
+
+def test_prompt_whose_unpruned_length_exceeds_the_positions_is_refused(server: Server) -> None:
+    body = {"model": MODEL, "messages": messages([photos.grace_hopper()] * 14), "prune_ratio": 0.9}
+    error = refusal(server.post("/v1/chat/completions", body))
+    assert error["param"] == "prune_ratio"
+    assert "--prune-positions contiguous" in error["message"]
+
+
+def test_output_beyond_the_positions_is_refused_where_asked_for(server: Server) -> None:
+    crowd = [photos.grace_hopper()] * 10
+    body = {"model": MODEL, "messages": messages(crowd), "prune_ratio": 0.9, "max_completion_tokens": 1200}
+    error = refusal(server.post("/v1/chat/completions", body))
+    assert error["param"] == "max_completion_tokens"
+
+
+def test_output_ends_with_the_positions_where_no_length_was_asked_for(server: Server) -> None:
+    before = ask(server, [PHOTO], 0.7)
+    crowd = [photos.grace_hopper()] * 13
+    body = {"model": MODEL, "messages": messages(crowd), "prune_ratio": 0.9, "ignore_eos": True, "temperature": 0}
+    usage = server.post("/v1/chat/completions", body).json()["usage"]
+    dropped = usage["visual_tokens"]["input"] - usage["visual_tokens"]["kept"]
+    assert usage["total_tokens"] + dropped == 4096
+    assert same(ask(server, [PHOTO], 0.7), before)
+
+
+def test_openapi_shows_the_field(server: Server) -> None:
+    schemas = httpx.get(f"{server.url}/openapi.json", timeout=60).json()["components"]["schemas"]
+    for name in ("PrunableChatRequest", "PrunableBatchRequest", "PrunableResponsesRequest"):
+        field = schemas[name]["properties"]["prune_ratio"]
+        assert (field["minimum"], field["exclusiveMaximum"]) == (0, 1)
+
+
+def test_tokenizing_is_not_counted(server: Server) -> None:
+    before = server.metrics()["gprune_requests_total"]
+    answer = server.post("/tokenize", {"model": MODEL, "messages": messages([PHOTO])})
+    assert answer.json()["count"] > 234
+    assert server.metrics()["gprune_requests_total"] == before

@@ -1,0 +1,46 @@
+"""Output ends where the positions end."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from vllm.exceptions import VLLMValidationError
+
+from server.renderer import _limit_output
+from server.schema import PrunableChatRequest, PrunableResponsesRequest
+
+CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
+
+
+def chat(**fields: Any) -> PrunableChatRequest:
+    return PrunableChatRequest.model_validate(CHAT | fields)
+
+
+def test_unasked_length_becomes_the_limit() -> None:
+    request = chat()
+    _limit_output(request, 100)
+    assert request.max_completion_tokens == 100
+
+
+def test_responses_have_their_own_field() -> None:
+    request = PrunableResponsesRequest.model_validate({"input": "Hello"})
+    _limit_output(request, 100)
+    assert request.max_output_tokens == 100
+
+
+def test_length_within_the_limit_stays() -> None:
+    request = chat(max_completion_tokens=100)
+    _limit_output(request, 100)
+    assert request.max_completion_tokens == 100
+
+
+def test_length_beyond_the_limit_is_refused_naming_the_field() -> None:
+    with pytest.raises(VLLMValidationError) as refusal:
+        _limit_output(chat(max_completion_tokens=101), 100)
+    assert refusal.value.parameter == "max_completion_tokens"
+
+
+def test_bodies_without_a_length_pass() -> None:
+    body = SimpleNamespace(prompt="Hello")
+    _limit_output(body, 100)
+    assert vars(body) == {"prompt": "Hello"}

@@ -1,0 +1,85 @@
+"""Answers are extended where they carry usage, and passed through untouched where they do not."""
+
+import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gprune_vllm.processor import VisualTokenAccount
+from server.usage import CURRENT_REQUEST, UsageReporter
+
+ACCOUNT = VisualTokenAccount(input=234, kept=77, ratio=0.7)
+VISUAL_TOKENS = {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
+
+
+class Handler:
+    """A serving handler that renders prompts with the given accounts and answers as told."""
+
+    extra = "an attribute of the handler"
+
+    def __init__(self, answer: Any, *accounts: VisualTokenAccount) -> None:
+        self.answer, self.accounts = answer, accounts
+
+    async def create_chat_completion(self, request: Any, raw_request: Any) -> Any:
+        record = CURRENT_REQUEST.get()
+        assert record is not None
+        assert record.body is request
+        record.accounts += self.accounts
+        return self.answer
+
+
+async def reported(answer: Any, *accounts: VisualTokenAccount) -> Any:
+    return await UsageReporter(Handler(answer, *accounts), "gprune").create_chat_completion(object())
+
+
+async def stream(*chunks: Any) -> AsyncIterator[Any]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_accounts_of_several_prompts_are_summed() -> None:
+    answer = await reported(SimpleNamespace(usage=SimpleNamespace()), ACCOUNT, ACCOUNT)
+    assert answer.usage.visual_tokens == VISUAL_TOKENS | {"input": 468, "kept": 154}
+
+
+@pytest.mark.parametrize("answer", [SimpleNamespace(error="refused"), SimpleNamespace(usage=None)])
+async def test_answers_without_usage_pass(answer: Any) -> None:
+    before = vars(answer).copy()
+    assert vars(await reported(answer, ACCOUNT)) == before
+
+
+async def test_answers_without_images_pass_as_they_are() -> None:
+    chunks = stream("data: x\n\n")
+    assert await reported(chunks) is chunks
+
+
+@given(st.text())
+async def test_content_that_looks_like_usage_is_left_alone(text: str) -> None:
+    for content in (text, text + '"usage":{"prompt_tokens":1}'):
+        chunk = f"data: {json.dumps({'choices': [{'delta': {'content': content}}]}, separators=(',', ':'))}\n\n"
+        first, _ = [item async for item in await reported(stream(chunk, "data: [DONE]\n\n"), ACCOUNT)]
+        assert first == chunk
+
+
+async def test_usage_chunk_keeps_everything_else() -> None:
+    body = {"id": "é", "choices": [], "usage": {"prompt_tokens": 5}}
+    chunk = f"data: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    (extended,) = [item async for item in await reported(stream(chunk), ACCOUNT)]
+    assert extended.endswith("\n\n")
+    assert json.loads(extended.removeprefix("data: ")) == {
+        **body,
+        "usage": {"prompt_tokens": 5, "visual_tokens": VISUAL_TOKENS},
+    }
+
+
+async def test_record_ends_with_the_request() -> None:
+    await reported(SimpleNamespace(usage=None), ACCOUNT)
+    assert CURRENT_REQUEST.get() is None
+
+
+def test_everything_else_is_the_handlers() -> None:
+    assert UsageReporter(Handler(None), "gprune").extra == Handler.extra
