@@ -15,6 +15,7 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, Mult
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate, PromptUpdateDetails
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
+from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.config import settings_of
 from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 from gprune_vllm.settings import PruneSettings
@@ -25,26 +26,6 @@ SETTINGS_KEY = "prune_settings"
 """Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 PLAN_FIELD = "token_plan"
 """Field that carries each image's plan and seed to the model: `[len(TokenPlan) + 1]` int64, kept on the CPU."""
-ACCOUNT_KEY = "visual_tokens"
-"""Extra key of the processed input, read by the API layer and ignored by the engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisualTokenAccount:
-    """The visual tokens of one prompt.
-
-    Attributes:
-        input: tokens before pruning.
-        kept: tokens after it.
-        ratio: the ratio in force.
-        output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
-            their original positions; None where the prompt's own length is all that counts.
-    """
-
-    input: int
-    kept: int
-    ratio: float
-    output_limit: int | None = None
 
 
 @dataclass
@@ -114,6 +95,9 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
     def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         canonical = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
         canonical.hf_processor_mm_kwargs = self._canonical(inputs)
+        # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
+        if unpruned := self._unpruned_tokens(canonical):
+            self._check_positions(len(inputs.prompt) + unpruned)
         result = super().apply(canonical, timing_ctx)
         return {**result, ACCOUNT_KEY: self._account(canonical, len(result["prompt_token_ids"]))}
 
@@ -130,26 +114,35 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         pruning = {RATIO_KEY: ratio, SETTINGS_KEY: self.info.settings.fingerprint} if ratio else {}
         return _without_pruning(kwargs) | pruning
 
-    def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
-        """Count a prompt's visual tokens.
+    def _unpruned_tokens(self, inputs: ProcessorInputs) -> int:
+        """Tokens that pruned images would add to the prompt unpruned; images known by name only are left out."""
+        items = inputs.mm_data_items.get("image")
+        if not _ratio(inputs.hf_processor_mm_kwargs) or not isinstance(items, ImageProcessorItems):
+            return 0
+        sizes = [items.get_image_size(index) for index in range(len(items)) if items[index] is not None]
+        return sum(self.info.plan(size.height, size.width, 0.0).input - 1 for size in sizes)
 
-        Raises:
-            VLLMValidationError: the unpruned prompt exceeds the model's positions, which kept tokens keep.
-        """
+    def _check_positions(self, unpruned_length: int) -> None:
+        """Refuse a prompt whose unpruned length exceeds the model's positions, where kept tokens keep theirs."""
+        limit = self.info.max_position
+        if self.info.settings.prune_positions == "original" and unpruned_length >= limit:
+            raise VLLMValidationError(
+                f"The prompt's images keep their original positions when they are pruned, and its unpruned length of "
+                f"{unpruned_length} tokens exceeds the model's {limit} positions. Send fewer or smaller images, or ask "
+                "the operator to start with --prune-positions contiguous.",
+                parameter=RATIO_KEY,
+            )
+
+    def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
+        """Count a prompt's visual tokens."""
         kept = sum(len(item.full) for item in inputs.placeholders)
         whole = sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders)
         account = VisualTokenAccount(whole, kept, _ratio(inputs.hf_processor_mm_kwargs))
         if self.info.settings.prune_positions == "contiguous" or kept == whole:
             return account
-        original = prompt_length + whole - kept
-        if original >= self.info.max_position:
-            raise VLLMValidationError(
-                f"The prompt has {prompt_length} tokens after pruning, but kept tokens keep their positions and its "
-                f"unpruned length of {original} exceeds the model's {self.info.max_position} positions. Send fewer or "
-                "smaller images, or ask the operator to start with --prune-positions contiguous.",
-                parameter=RATIO_KEY,
-            )
-        return replace(account, output_limit=self.info.max_position - original)
+        unpruned_length = prompt_length + whole - kept
+        self._check_positions(unpruned_length)
+        return replace(account, output_limit=self.info.max_position - unpruned_length)
 
     def _cached_apply_hf_processor(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         result = super()._cached_apply_hf_processor(inputs, timing_ctx)

@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
-from gprune_vllm.processor import VisualTokenAccount
+from gprune_vllm.account import VisualTokenAccount
 
 
 class PruneMetrics:

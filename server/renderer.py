@@ -6,7 +6,8 @@ from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
 from vllm.exceptions import VLLMValidationError
 from vllm.renderers.online_renderer import OnlineRenderer
 
-from gprune_vllm.processor import ACCOUNT_KEY, RATIO_KEY, VisualTokenAccount
+from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
+from gprune_vllm.processor import RATIO_KEY
 from gprune_vllm.settings import PruneSettings
 from server.metrics import PruneMetrics
 from server.usage import CURRENT_REQUEST
@@ -80,19 +81,10 @@ class PruneRenderer(OnlineRenderer):
 
 
 def _limit_output(body: Any, limit: int) -> None:
-    """End output where the positions end.
-
-    Raises:
-        VLLMValidationError: the client asked for more.
-    """
+    """End output where the positions end, as vLLM ends it where the context ends, whatever length was asked for."""
     given = {name: vars(body)[name] for name in OUTPUT_LIMITS if name in vars(body)}
     for name, asked in given.items():
-        if asked is not None and asked > limit:
-            raise VLLMValidationError(
-                f"{name} is {asked}, but only {limit} positions are left after the prompt's, whose pruned images keep "
-                f"their original positions. Lower {name}, send fewer or smaller images, or ask the operator to start "
-                "with --prune-positions contiguous.",
-                parameter=name,
-            )
+        if asked is not None:
+            setattr(body, name, min(asked, limit))
     if given and set(given.values()) == {None}:
         setattr(body, next(iter(given)), limit)

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from gprune_vllm.processor import VisualTokenAccount
+from gprune_vllm.account import VisualTokenAccount
 
 
 @dataclass(slots=True)

@@ -65,7 +65,7 @@ def test_continuous_usage_tells_visual_tokens_in_every_chunk(server: Server) -> 
 
 
 def test_several_choices_are_counted_once(server: Server) -> None:
-    completion = complete(server, n=2, temperature=1, seed=0)
+    completion = complete(server, n=2, temperature=1)
     assert len(completion.choices) == 2
     assert extra(completion.usage) == VISUAL_TOKENS
 
@@ -107,4 +107,5 @@ def test_other_endpoints_take_images_unpruned(server: Server) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 2}
     answer = server.post("/v1/messages", body)
     assert answer.status_code == 200
-    assert answer.json()["usage"]["input_tokens"] > 234
+    usage = answer.json()["usage"]
+    assert usage["input_tokens"] + (usage.get("cache_read_input_tokens") or 0) > 234

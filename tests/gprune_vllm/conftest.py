@@ -1,8 +1,69 @@
-"""How hypothesis runs here: the same examples every time, and no clock."""
+"""How hypothesis runs here, and a real multimodal processor of the tiny checkpoint."""
 
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
+from vllm.config import ModelConfig
+from vllm.model_executor.models import ModelRegistry
+from vllm.model_executor.models import config as vllm_config
+from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.tokenizers import cached_tokenizer_from_config
 
-settings.register_profile(
-    "gprune", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+from gprune_vllm.config import SETTINGS_ATTRIBUTE
+from gprune_vllm.plugin import register
+from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.settings import PruneSettings
+
+# The same examples every time, and no clock.
+SKIPPED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("gprune", deadline=None, derandomize=True, suppress_health_check=SKIPPED)
 settings.load_profile("gprune")
+
+Build = Callable[..., GPruneLlavaNextMultiModalProcessor]
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without any setting of ours."""
+    _remove_settings(monkeypatch)
+
+
+def _remove_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("GPRUNE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def model_config(checkpoint: Path) -> Iterator[ModelConfig]:
+    """vLLM's configuration of the checkpoint, with the plugin registered and no setting in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        _remove_settings(patch)
+        patch.setattr(ModelRegistry, "models", dict(ModelRegistry.models))
+        patch.setattr(vllm_config, "MODELS_CONFIG_MAP", dict(vllm_config.MODELS_CONFIG_MAP))
+        register()
+        yield ModelConfig(str(checkpoint))
+
+
+@pytest.fixture
+def build(model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Makes the processor of a server with the given settings."""
+
+    def build(**settings: Any) -> GPruneLlavaNextMultiModalProcessor:
+        monkeypatch.setattr(model_config.hf_config, SETTINGS_ATTRIBUTE, PruneSettings(**settings).model_dump())
+        tokenizer = cached_tokenizer_from_config(model_config)
+        processor = MULTIMODAL_REGISTRY.create_processor(model_config, tokenizer=tokenizer)
+        assert isinstance(processor, GPruneLlavaNextMultiModalProcessor)
+        return processor
+
+    return build
+
+
+@pytest.fixture
+def processor(build: Build) -> GPruneLlavaNextMultiModalProcessor:
+    """The processor of a server in its default configuration."""
+    return build()

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gprune_vllm.processor import VisualTokenAccount
+from gprune_vllm.account import VisualTokenAccount
 from server.metrics import PruneMetrics
 
 EXPOSITION = """\

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gprune_vllm.processor import VisualTokenAccount
+from gprune_vllm.account import VisualTokenAccount
 from server.usage import CURRENT_REQUEST, UsageReporter
 
 ACCOUNT = VisualTokenAccount(input=234, kept=77, ratio=0.7)

@@ -1,0 +1,24 @@
+"""What pruning did to one prompt, told by the processor to the API layer."""
+
+from dataclasses import dataclass
+
+ACCOUNT_KEY = "visual_tokens"
+"""Extra key of the processed input, read by the API layer and ignored by the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisualTokenAccount:
+    """The visual tokens of one prompt.
+
+    Attributes:
+        input: tokens before pruning.
+        kept: tokens after it.
+        ratio: the ratio in force.
+        output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
+            their original positions; None where the prompt's own length is all that counts.
+    """
+
+    input: int
+    kept: int
+    ratio: float
+    output_limit: int | None = None

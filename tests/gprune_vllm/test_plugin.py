@@ -1,0 +1,80 @@
+"""Registration with vLLM."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+import vllm
+from vllm.model_executor.models import ModelRegistry
+from vllm.model_executor.models import config as vllm_config
+
+from gprune_vllm.config import GPruneLlavaNextConfig
+from gprune_vllm.plugin import ARCHITECTURE, register
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registries of which nothing outlives the test."""
+    monkeypatch.setattr(ModelRegistry, "models", dict(ModelRegistry.models))
+    monkeypatch.setattr(vllm_config, "MODELS_CONFIG_MAP", dict(vllm_config.MODELS_CONFIG_MAP))
+
+
+def test_llava_next_becomes_the_pruning_one() -> None:
+    register()
+    registered = ModelRegistry.models[ARCHITECTURE]
+    assert (registered.module_name, registered.class_name) == (
+        "gprune_vllm.model",
+        "GPruneLlavaNextForConditionalGeneration",
+    )
+    assert vllm_config.MODELS_CONFIG_MAP[ARCHITECTURE] is GPruneLlavaNextConfig
+
+
+def test_registering_again_changes_nothing() -> None:
+    register()
+    before = dict(ModelRegistry.models), dict(vllm_config.MODELS_CONFIG_MAP)
+    register()
+    assert (ModelRegistry.models, vllm_config.MODELS_CONFIG_MAP) == before
+
+
+def test_other_architectures_are_not_touched() -> None:
+    models, configs = dict(ModelRegistry.models), dict(vllm_config.MODELS_CONFIG_MAP)
+    register()
+    assert set(models) == set(ModelRegistry.models)
+    assert all(ModelRegistry.models[name] is model for name, model in models.items() if name != ARCHITECTURE)
+    assert {name for name in vllm_config.MODELS_CONFIG_MAP if name not in configs} <= {ARCHITECTURE}
+    assert all(vllm_config.MODELS_CONFIG_MAP[name] is hook for name, hook in configs.items() if name != ARCHITECTURE)
+
+
+def test_registering_does_not_import_the_model() -> None:
+    code = (
+        "import sys\n"
+        "from gprune_vllm.plugin import register\n"
+        "register()\n"
+        "print(*[name for name in sys.modules if name.startswith(('gprune_vllm.', 'vllm.model_executor.models.'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = result.stdout.splitlines()[-1].split()
+    assert "gprune_vllm.plugin" in loaded
+    assert not {"gprune_vllm.model", "gprune_vllm.processor", "vllm.model_executor.models.llava_next"} & set(loaded)
+
+
+@pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0", "0.320.0", "dev"])
+def test_another_vllm_is_refused_with_the_supported_one(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ModelRegistry.models[ARCHITECTURE]
+    monkeypatch.setattr(vllm, "__version__", version)
+    with pytest.raises(RuntimeError, match=rf"supports vLLM 0\.32\.x, but this is vLLM {version}; .*VLLM_PLUGINS"):
+        register()
+    assert ModelRegistry.models[ARCHITECTURE] is before
+
+
+@pytest.mark.parametrize("version", ["0.32.0", "0.32.1", "0.32.0+cpu", "0.32.1rc1"])
+def test_every_build_of_the_supported_vllm_is_accepted(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "__version__", version)
+    register()
+    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.model"
+
+
+def test_vllm_finds_the_plugin_by_its_name() -> None:
+    (plugin,) = entry_points(group="vllm.general_plugins", name="gprune")
+    assert plugin.load() is register

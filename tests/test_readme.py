@@ -1,0 +1,92 @@
+"""What the README says is what happens."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gprune_vllm.settings import PruneSettings, flag_name
+from tests import photos
+from tests.servers import Server, serve
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DESIGN = (ROOT / "docs" / "design.md").read_text()
+
+
+def block(language: str) -> str:
+    """The README's only code block of a language."""
+    (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return str(text)
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The demo checkpoint, made and served as `make serve` does."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "evaluation.demo.checkpoint", str(folder / "demo-model")]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    arguments = ("--served-model-name", "gprune-demo", "--dtype", "auto")
+    with serve(folder / "demo-model", folder / "server.log", *arguments) as running:
+        yield running
+
+
+def test_request_prints_what_the_readme_shows(demo_server: Server, tmp_path: Path) -> None:
+    photos.china().save(tmp_path / "photo.jpg")
+    program = block("python").replace("http://localhost:8000", demo_server.url)
+    printed = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert printed.stdout == block("text")
+
+
+def test_prompt_without_pruning_has_the_length_the_readme_says(demo_server: Server, tmp_path: Path) -> None:
+    photos.china().save(tmp_path / "photo.jpg")
+    program = block("python").replace("http://localhost:8000", demo_server.url).replace("0.7", "0")
+    printed = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert f"the same prompt has {printed.stdout.split()[0]} tokens" in README
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    for name, field in PruneSettings.model_fields.items():
+        default = (
+            "none"
+            if field.default is None
+            else f"{field.default:g}"
+            if isinstance(field.default, float)
+            else field.default
+        )
+        assert re.search(rf"\| `{flag_name(name)}` \| `?{default}`? \|", README)
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) < 150
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / target).exists()
+
+
+def test_files_named_in_the_design_exist() -> None:
+    for name in set(re.findall(r"`((?:gprune_vllm|server)/\w+\.py)`", DESIGN)):
+        assert (ROOT / name).exists()
+
+
+def test_selector_of_the_design_notes_works() -> None:
+    import torch
+
+    from gprune_vllm import select_tokens, selectors
+
+    (program,) = re.findall(r"```python\n(.*?)```", DESIGN, re.DOTALL)
+    exec(program, {})
+    try:
+        features = torch.tensor([[1.0, 5.0], [2.0, 2.0], [4.0, 0.0]])
+        assert select_tokens(features, 2, "brightest").tolist() == [0, 2]
+    finally:
+        del selectors._SELECTORS["brightest"]
