@@ -35,6 +35,7 @@ def ask(
     ratio: float | None = None,
     question: str = QUESTION,
     max_tokens: int = 16,
+    model: str = MODEL,
     **extra: Any,
 ) -> Answer:
     """Ask greedily; `ratio` None leaves the field out."""
@@ -42,7 +43,7 @@ def ask(
     if ratio is not None:
         extra["prune_ratio"] = ratio
     completion = server.client.chat.completions.create(
-        model=MODEL,
+        model=model,
         messages=messages(images, question),
         max_completion_tokens=max_tokens,
         temperature=0,
