@@ -1,6 +1,7 @@
 """What pruning did to one prompt, told by the processor to the API layer."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 ACCOUNT_KEY = "visual_tokens"
 """Extra key of the processed input, read by the API layer and ignored by the engine."""
@@ -16,9 +17,13 @@ class VisualTokenAccount:
         ratio: the ratio in force.
         output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
             their original positions; None where the prompt's own length is all that counts.
+        images: how many images the prompt has.
+        source: where the ratio came from.
     """
 
     input: int
     kept: int
     ratio: float
     output_limit: int | None = None
+    images: int = 1
+    source: Literal["request", "default"] = "request"

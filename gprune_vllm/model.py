@@ -1,22 +1,26 @@
 """LLaVA-NeXT with visual token pruning between its vision tower and its projector."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from vllm.config import VllmConfig
+from vllm.distributed import get_tensor_model_parallel_rank
 from vllm.model_executor.models.interfaces import SupportsMRoPE
 from vllm.model_executor.models.llava import LlavaDummyInputsBuilder
 from vllm.model_executor.models.llava_next import LlavaNextForConditionalGeneration
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
-from gprune_vllm.config import settings_of
+from gprune_vllm.config import METRICS_ATTRIBUTE, settings_of
 from gprune_vllm.plan import TokenPlan, largest_plan
 from gprune_vllm.positions import PositionOffsets, append_offsets, request_positions, split_offsets
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor, GPruneLlavaNextProcessingInfo
 from gprune_vllm.pruning import KeptPatches, insert_newlines, keep_patches
+from gprune_vllm.timing import SelectionTimer, SharedHistogram
 
 
 @MULTIMODAL_REGISTRY.register_processor(
@@ -38,6 +42,7 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         self.settings = settings_of(self.config)
         self.crop_limit = _crop_limit(vllm_config)
+        self.timer = _selection_timer(self.config, self.settings.prune_method)
         self.offsets: PositionOffsets | None = None
         if self.settings.prune_positions == "original":
             max_num_tokens = vllm_config.scheduler_config.max_num_batched_tokens
@@ -101,7 +106,8 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         plan, seed = planned
         if not plan.pruned:
             return features
-        return keep_patches(features, plan, self.settings.prune_method, seed=seed, **self.settings.selector_options)
+        with self.timer.time(features.device) if self.timer else nullcontext():
+            return keep_patches(features, plan, self.settings.prune_method, seed=seed, **self.settings.selector_options)
 
     def _project(self, images: Sequence[Any]) -> list[Any]:
         """Project all images' tokens in one call."""
@@ -202,6 +208,14 @@ def _crop_limit(vllm_config: VllmConfig) -> int:
     scheduler = vllm_config.scheduler_config
     budget: int = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size)
     return max(1, budget // largest.input) * largest.crops
+
+
+def _selection_timer(config: Any, method: str) -> SelectionTimer | None:
+    """A timer in one worker of each tensor-parallel group, where the API process is on the same machine."""
+    directory = Path(getattr(config, METRICS_ATTRIBUTE))
+    if get_tensor_model_parallel_rank() or not directory.is_dir():
+        return None
+    return SelectionTimer(SharedHistogram(directory, method))
 
 
 def _rotary_positions(language_model: torch.nn.Module) -> int:

@@ -8,7 +8,6 @@ from zlib import crc32
 
 import torch
 from transformers import BatchFeature
-from vllm.exceptions import VLLMValidationError
 from vllm.model_executor.models.llava_next import LlavaNextMultiModalProcessor, LlavaNextProcessingInfo
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, MultiModalDataItems
@@ -18,10 +17,9 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.config import settings_of
 from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.refusal import RATIO_KEY, PruneRefusal, resolve_ratio
 from gprune_vllm.settings import PruneSettings
 
-RATIO_KEY = "prune_ratio"
-"""Key of the ratio among a request's `mm_processor_kwargs`."""
 SETTINGS_KEY = "prune_settings"
 """Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 PLAN_FIELD = "token_plan"
@@ -41,12 +39,13 @@ class PlannedPlaceholders(PromptUpdateDetails):
 
 @dataclass
 class PlannedInputs(ProcessorInputs):
-    """Inputs of one call of the processor, collecting its plans.
+    """Inputs of one call of the processor, collecting its plans. Whether the request named a ratio is kept too.
 
     Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for the result.
     """
 
     placeholders: list[PlannedPlaceholders] = field(default_factory=list)
+    named: bool = False
 
 
 class GPruneLlavaNextProcessingInfo(LlavaNextProcessingInfo):
@@ -95,6 +94,7 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
     def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         canonical = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
         canonical.hf_processor_mm_kwargs = self._canonical(inputs)
+        canonical.named = inputs.hf_processor_mm_kwargs.get(RATIO_KEY) is not None
         # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
         if unpruned := self._unpruned_tokens(canonical):
             self._check_positions(len(inputs.prompt) + unpruned)
@@ -105,10 +105,7 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         """The request's processor arguments with its pruning in canonical form: nothing at all for no pruning."""
         kwargs = inputs.hf_processor_mm_kwargs
         requested = kwargs.get(RATIO_KEY)
-        try:
-            ratio = self.info.settings.resolve(requested).ratio
-        except ValueError as error:
-            raise VLLMValidationError(str(error), parameter=RATIO_KEY) from error
+        ratio = resolve_ratio(self.info.settings, requested)
         if isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems):
             ratio = _ratio_of_embeddings(requested)
         pruning = {RATIO_KEY: ratio, SETTINGS_KEY: self.info.settings.fingerprint} if ratio else {}
@@ -126,18 +123,24 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         """Refuse a prompt whose unpruned length exceeds the model's positions, where kept tokens keep theirs."""
         limit = self.info.max_position
         if self.info.settings.prune_positions == "original" and unpruned_length >= limit:
-            raise VLLMValidationError(
+            raise PruneRefusal(
                 f"The prompt's images keep their original positions when they are pruned, and its unpruned length of "
                 f"{unpruned_length} tokens exceeds the model's {limit} positions. Send fewer or smaller images, or ask "
                 "the operator to start with --prune-positions contiguous.",
-                parameter=RATIO_KEY,
+                "positions",
             )
 
     def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
         """Count a prompt's visual tokens."""
         kept = sum(len(item.full) for item in inputs.placeholders)
         whole = sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders)
-        account = VisualTokenAccount(whole, kept, _ratio(inputs.hf_processor_mm_kwargs))
+        account = VisualTokenAccount(
+            input=whole,
+            kept=kept,
+            ratio=_ratio(inputs.hf_processor_mm_kwargs),
+            images=len(inputs.placeholders),
+            source="request" if inputs.named else "default",
+        )
         if self.info.settings.prune_positions == "contiguous" or kept == whole:
             return account
         unpruned_length = prompt_length + whole - kept
@@ -209,5 +212,5 @@ def _ratio(kwargs: Mapping[str, object]) -> float:
 def _ratio_of_embeddings(requested: object) -> float:
     """Precomputed embeddings are taken whole: a default does not apply to them, and an explicit ratio cannot."""
     if requested:
-        raise VLLMValidationError("prune_ratio cannot apply to precomputed image embeddings", parameter=RATIO_KEY)
+        raise PruneRefusal("prune_ratio cannot apply to precomputed image embeddings", "embeddings")
     return 0.0

@@ -7,6 +7,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gprune_vllm.plan import PruneSpec
 
+
+class AboveLimitError(ValueError):
+    """A request asks for more pruning than the operator allows."""
+
+
 Ratio = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -69,11 +74,12 @@ class PruneSettings(BaseSettings):
         """What a request gets that asked for `ratio`; None means the default.
 
         Raises:
-            ValueError: the ratio is not a number in [0, 1), or above the limit.
+            ValueError: the ratio is not a number in [0, 1).
+            AboveLimitError: it is above the limit.
         """
         spec = PruneSpec(self.default_prune_ratio if ratio is None else ratio)  # type: ignore[arg-type]
         if self.max_prune_ratio is not None and spec.ratio > self.max_prune_ratio:
-            raise ValueError(
+            raise AboveLimitError(
                 f"prune_ratio {spec.ratio} is above this server's limit of {self.max_prune_ratio} (--max-prune-ratio)"
             )
         return spec

@@ -37,7 +37,7 @@ def _own_library_loads() -> bool:
         return True  # nothing to repair
     try:
         for library in Path(spec.origin).parent.glob("_C*.so"):
-            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(library))
     except OSError:
         return False
     return True

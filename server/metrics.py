@@ -1,30 +1,157 @@
 """Prometheus metrics of pruning, counted in the API process."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from dataclasses import dataclass
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from vllm.v1.metrics.buckets import histogram_buckets
 
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.flops import DecoderShape
+from gprune_vllm.settings import PruneSettings
+
+RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
+"""Values of the label `ratio_bucket`; the upper bound belongs to the bucket."""
+
+
+def ratio_bucket(ratio: float) -> str:
+    """The bounded label of a ratio."""
+    bounds = (0.0, 0.3, 0.5, 0.7, 1.0)
+    return next(name for name, bound in zip(RATIO_BUCKETS, bounds, strict=True) if ratio <= bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Latencies of one finished request, in seconds; `inter_token` is None where one token came."""
+
+    time_to_first_token: float
+    queue_time: float
+    end_to_end: float
+    inter_token: float | None
 
 
 class PruneMetrics:
-    """The collectors, and how a request is counted.
+    """The collectors, and how a prompt with images is counted.
 
     Args:
+        settings: the server's.
+        shape: of the language model, for what pruned tokens would have cost.
+        kv_element_size: bytes of one number in the KV cache.
         registry: where the collectors register; vLLM's `/metrics` exposes the default one.
     """
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._requests = Counter("gprune_requests", "Prompts with images.", registry=registry)
+    def __init__(
+        self,
+        settings: PruneSettings,
+        shape: DecoderShape,
+        kv_element_size: int,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._settings, self._shape, self._kv_element_size = settings, shape, kv_element_size
+        self._requests = Counter("gprune_requests", "Prompts with images.", ["method", "source"], registry=registry)
+        self._images = Counter("gprune_images", "Images.", ["ratio_bucket"], registry=registry)
         self._visual_tokens = Counter(
             "gprune_visual_tokens",
             "Visual tokens of prompts with images, before pruning (input) and after it (kept).",
             ["stage"],
             registry=registry,
         )
-        for stage in ("input", "kept"):  # both are exposed before the first request
-            self._visual_tokens.labels(stage)
+        self._saved_tokens = Counter(
+            "gprune_prompt_tokens_saved", "Prompt tokens that pruning saved.", registry=registry
+        )
+        self._saved_bytes = Counter(
+            "gprune_kv_cache_saved_bytes", "KV-cache bytes that pruned tokens would have taken.", registry=registry
+        )
+        self._saved_flops = Counter(
+            "gprune_prefill_saved_flops",
+            "Floating-point operations that pruned tokens would have cost the language model's prefill.",
+            registry=registry,
+        )
+        self._generated = Counter(
+            "gprune_generation_tokens", "Tokens generated for prompts with images.", ["ratio_bucket"], registry=registry
+        )
+        self._refusals = Counter(
+            "gprune_refusals", "Requests refused because of their pruning.", ["reason"], registry=registry
+        )
+        self._ratio = Histogram(
+            "gprune_prune_ratio",
+            "Pruning ratio in force for a prompt with images.",
+            buckets=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
+            registry=registry,
+        )
+        self._create_latencies(registry)
+        self._expose_zeros()
 
-    def count(self, account: VisualTokenAccount) -> None:
-        """Count one prompt with images."""
-        self._requests.inc()
+    def _create_latencies(self, registry: CollectorRegistry) -> None:
+        first, between, whole = (
+            histogram_buckets(family) for family in ("time_to_first_token", "inter_token_latency", "request_latency")
+        )
+        named = {
+            "time_to_first_token": ("Time to the first token of prompts with images.", first),
+            "inter_token_latency": ("Mean time between output tokens of a prompt with images.", between),
+            "e2e_request_latency": ("End-to-end latency of prompts with images.", whole),
+            "request_queue_time": ("Time that prompts with images wait to be scheduled.", whole),
+        }
+        self._latencies = {
+            name: Histogram(f"gprune_{name}_seconds", text, ["ratio_bucket"], buckets=buckets, registry=registry)
+            for name, (text, buckets) in named.items()
+        }
+
+    def _expose_zeros(self) -> None:
+        """Series that never were are missing from queries; those known in advance start at zero."""
+        for stage in ("input", "kept"):
+            self._visual_tokens.labels(stage)
+        for source in ("request", "default"):
+            self._requests.labels(self._settings.prune_method, source)
+        for reason in ("invalid_ratio", "above_limit", "positions", "embeddings"):
+            self._refusals.labels(reason)
+        for bucket in RATIO_BUCKETS:
+            for collector in (self._images, self._generated, *self._latencies.values()):
+                collector.labels(bucket)
+
+    def describe(self, model_name: str, version: str, registry: CollectorRegistry = REGISTRY) -> None:
+        """Expose what is being served. Gauges set to 1: `Info` does not work across processes."""
+        labels = {
+            "model_name": model_name,
+            "method": self._settings.prune_method,
+            "stage": self._settings.prune_stage,
+            "positions": self._settings.prune_positions,
+            "version": version,
+        }
+        info = Gauge("gprune_info", "What is served.", [*labels], registry=registry, multiprocess_mode="max")
+        info.labels(**labels).set(1)
+        limit = 1.0 if self._settings.max_prune_ratio is None else self._settings.max_prune_ratio
+        for name, text, value in (
+            ("default", "Ratio of requests that name none.", self._settings.default_prune_ratio),
+            ("max", "Largest ratio a request may name; 1 where there is no limit.", limit),
+        ):
+            Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max").set(value)
+
+    def count(self, account: VisualTokenAccount, prompt_tokens: int) -> None:
+        """Count a prompt with images that goes to the engine, `prompt_tokens` long after pruning."""
+        dropped = account.input - account.kept
+        self._requests.labels(self._settings.prune_method, account.source).inc()
+        self._images.labels(ratio_bucket(account.ratio)).inc(account.images)
         self._visual_tokens.labels("input").inc(account.input)
         self._visual_tokens.labels("kept").inc(account.kept)
+        self._ratio.observe(account.ratio)
+        self._saved_tokens.inc(dropped)
+        self._saved_bytes.inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
+        whole, pruned = (self._shape.prefill_flops(tokens) for tokens in (prompt_tokens + dropped, prompt_tokens))
+        self._saved_flops.inc(whole - pruned)
+
+    def generated(self, account: VisualTokenAccount, tokens: int) -> None:
+        """Count tokens generated for a prompt with images."""
+        self._generated.labels(ratio_bucket(account.ratio)).inc(tokens)
+
+    def finished(self, account: VisualTokenAccount, latencies: Latencies) -> None:
+        """Observe a finished request's latencies."""
+        bucket = ratio_bucket(account.ratio)
+        self._latencies["time_to_first_token"].labels(bucket).observe(latencies.time_to_first_token)
+        self._latencies["request_queue_time"].labels(bucket).observe(latencies.queue_time)
+        self._latencies["e2e_request_latency"].labels(bucket).observe(latencies.end_to_end)
+        if latencies.inter_token is not None:
+            self._latencies["inter_token_latency"].labels(bucket).observe(latencies.inter_token)
+
+    def refused(self, reason: str) -> None:
+        """Count a request refused because of its pruning."""
+        self._refusals.labels(reason).inc()

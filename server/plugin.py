@@ -1,17 +1,25 @@
 """vLLM's entry point into the HTTP layer."""
 
+import os
 from argparse import Namespace
-from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from vllm.config import ModelConfig
+from prometheus_client import REGISTRY
+from prometheus_client.multiprocess import MultiProcessCollector
+from vllm.config import VllmConfig
+from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
 from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
 from vllm.entrypoints.serve.utils.request_logger import RequestLogger
 from vllm.renderers.chat_utils import load_chat_template
+from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
-from gprune_vllm.config import SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.config import METRICS_ATTRIBUTE, SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.flops import DecoderShape
+from gprune_vllm.settings import PruneSettings
+from server.engine import ObservedEngine
 from server.metrics import PruneMetrics
 from server.renderer import PruneRenderer
 from server.routes import router
@@ -38,24 +46,34 @@ class GPruneEndpointPlugin:
         if not state.gprune_serves:
             return
         settings = settings_of(engine_client.model_config.hf_config)
+        metrics = _metrics(settings, engine_client.vllm_config)
         request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
-        state.online_renderer = _renderer(engine_client.model_config, engine_client.renderer, args, request_logger)
+        state.online_renderer = _renderer(settings, metrics, engine_client, args, request_logger)
         await init_generate_state(
-            engine_client, state, args, request_logger, ("generate",), resolve_default_chat_template_kwargs(args)
+            ObservedEngine(engine_client, metrics),
+            state,
+            args,
+            request_logger,
+            ("generate",),
+            resolve_default_chat_template_kwargs(args),
         )
         for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
             setattr(state, handler, UsageReporter(getattr(state, handler), settings.prune_method))
 
 
 def _renderer(
-    model_config: ModelConfig, renderer: Any, args: Namespace, request_logger: RequestLogger | None
+    settings: PruneSettings,
+    metrics: PruneMetrics,
+    engine_client: Any,
+    args: Namespace,
+    request_logger: RequestLogger | None,
 ) -> PruneRenderer:
     """A renderer with the arguments that vLLM's `init_app_state` gives to its own."""
     return PruneRenderer(
-        settings_of(model_config.hf_config),
-        _metrics(),
-        model_config=model_config,
-        renderer=renderer,
+        settings,
+        metrics,
+        model_config=engine_client.model_config,
+        renderer=engine_client.renderer,
         request_logger=request_logger,
         chat_template=load_chat_template(args.chat_template),
         chat_template_content_format=args.chat_template_content_format,
@@ -70,7 +88,12 @@ def _renderer(
     )
 
 
-@cache
-def _metrics() -> PruneMetrics:
-    """The process's collectors: a registry takes each name once."""
-    return PruneMetrics()
+def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:
+    """This process's collectors, the workers' among them."""
+    model_config, cache_dtype = vllm_config.model_config, vllm_config.cache_config.cache_dtype
+    element_size = get_kv_cache_torch_dtype(cache_dtype, model_config.dtype).itemsize
+    metrics = PruneMetrics(settings, DecoderShape.of(model_config.hf_text_config), element_size)
+    metrics.describe(get_served_model_name(model_config.model, model_config.served_model_name), version("gprune-vllm"))
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        MultiProcessCollector(REGISTRY, path=getattr(model_config.hf_config, METRICS_ATTRIBUTE))
+    return metrics

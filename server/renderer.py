@@ -1,13 +1,12 @@
-"""Where every generating request becomes a prompt: its ratio is validated and passed on, its visual tokens counted."""
+"""Where every generating request becomes a prompt: its ratio is validated and passed on."""
 
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
-from vllm.exceptions import VLLMValidationError
 from vllm.renderers.online_renderer import OnlineRenderer
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from gprune_vllm.processor import RATIO_KEY
+from gprune_vllm.refusal import RATIO_KEY, PruneRefusal, resolve_ratio
 from gprune_vllm.settings import PruneSettings
 from server.metrics import PruneMetrics
 from server.usage import CURRENT_REQUEST
@@ -20,7 +19,7 @@ class PruneRenderer(OnlineRenderer):
 
     - a request's `prune_ratio` is validated and handed to the multimodal processor, while clients still cannot pass
       raw `mm_processor_kwargs` unless the operator trusts them;
-    - the visual tokens of each prompt are counted, for metrics and for the answer's usage;
+    - the visual tokens of each prompt are noted for its answer's usage, and refusals are counted;
     - output ends before the positions do, where kept tokens keep their original ones.
     """
 
@@ -37,20 +36,29 @@ class PruneRenderer(OnlineRenderer):
 
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
-        ratio = self._check_ratio(request)
+        try:
+            conversation, engine_inputs = await self._with_ratio(request, *args, **kwargs)
+        except PruneRefusal as refusal:
+            self._metrics.refused(refusal.reason)
+            raise
+        for engine_input in engine_inputs:
+            account = engine_input.get(ACCOUNT_KEY)
+            if account is not None and account.images:
+                self._tell(request, account)
+        return conversation, engine_inputs
+
+    async def _with_ratio(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render with the request's ratio among its processor arguments; one without images is validated too."""
+        requested = getattr(request, RATIO_KEY, None)
         client_kwargs = request.mm_processor_kwargs
-        if ratio is not None:
+        if requested is not None:
+            ratio = resolve_ratio(self._settings, requested)
             request.mm_processor_kwargs = {**(client_kwargs or {}), RATIO_KEY: ratio}
         try:
             # Upstream adjusts the request in place for tool calls, so that it must see this one and not a copy.
-            conversation, engine_inputs = await super().preprocess_chat(request, *args, **kwargs)
+            return await super().preprocess_chat(request, *args, **kwargs)
         finally:
             request.mm_processor_kwargs = client_kwargs
-        for engine_input in engine_inputs:
-            account = engine_input.get(ACCOUNT_KEY)
-            if account is not None and account.input:
-                self._count(request, account)
-        return conversation, engine_inputs
 
     def _check_client(self, request: Any) -> None:
         validate_request_mm_kwargs(
@@ -59,23 +67,13 @@ class PruneRenderer(OnlineRenderer):
             trust_request_mm_kwargs=self._trust_client,
         )
 
-    def _check_ratio(self, request: Any) -> float | None:
-        """The ratio a request names, also one without images; None where it names none."""
-        requested = getattr(request, "prune_ratio", None)
-        if requested is None:
-            return None
-        try:
-            return self._settings.resolve(requested).ratio
-        except ValueError as error:
-            raise VLLMValidationError(str(error), parameter=RATIO_KEY) from error
-
-    def _count(self, request: Any, account: VisualTokenAccount) -> None:
+    def _tell(self, request: Any, account: VisualTokenAccount) -> None:
+        """Note what pruning did to a prompt, for its answer's usage, and end its output before its positions."""
         record = CURRENT_REQUEST.get()
         bodies = [request] if record is None or record.body is request else [request, record.body]
         if account.output_limit is not None:
             for body in bodies:  # a batch reads the limit of the body, not of the conversation in it
                 _limit_output(body, account.output_limit)
-        self._metrics.count(account)
         if record is not None:
             record.accounts.append(account)
 

@@ -19,7 +19,7 @@ RANK, ALPHA = 4, 8
 TARGETS = {
     "model.language_model.layers.0.self_attn.q_proj": "language_model.model.layers.0.self_attn.q_proj",
     "model.language_model.layers.1.mlp.down_proj": "language_model.model.layers.1.mlp.down_proj",
-    "model.vision_tower.encoder.layers.0.self_attn.q_proj": "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
+    "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
     "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
 }
 IMAGES = [photos.china(), photos.generated(100, 300)]

@@ -24,7 +24,8 @@ def variant(
     language_model, tower = request.param
     folder = tmp_path_factory.mktemp("variant")
     checkpoint = write_checkpoint(folder / "tiny", language_model=language_model, tower=tower, dtype="float32")
-    with serve(checkpoint, folder / "server.log") as running:
+    # Compiled, where the other servers of the suite run eagerly.
+    with serve(checkpoint, folder / "server.log", "--no-enforce-eager") as running:
         yield running, Oracle(checkpoint)
 
 

@@ -26,8 +26,19 @@ def process(
     **kwargs: object,
 ) -> Any:
     """Process a prompt of `<s>`, the images, and so many tokens of text, with these processor arguments."""
-    items = processor.info.parse_mm_data({"image": list(images)}, validate=False)
     prompt = [BEGIN] + [IMAGE] * len(images) + [TEXT] * text
+    return process_prompt(processor, prompt, list(images), kwargs, cache)
+
+
+def process_prompt(
+    processor: GPruneLlavaNextMultiModalProcessor,
+    prompt: list[int],
+    images: list[Image.Image],
+    kwargs: dict[str, object],
+    cache: BaseMultiModalProcessorCache | None = None,
+) -> Any:
+    """Process any prompt, with these processor arguments."""
+    items = processor.info.parse_mm_data({"image": images}, validate=False)
     inputs = ProcessorInputs(prompt, items, hf_processor_mm_kwargs=kwargs, cache=cache)
     return processor.apply(inputs, TimingContext(enabled=False))
 

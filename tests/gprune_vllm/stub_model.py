@@ -105,15 +105,12 @@ def image_item(geometry: Geometry, size: Size, ratio: float, seed: int = 0, padd
     """An image as the processor hands it to the model; `seed` names its pixels and its random draw."""
     plan = geometry.plan(size, ratio)
     row = torch.tensor([*(getattr(plan, name) for name in plan.__slots__), seed])
-    data = {
-        "pixel_values": pixels_of(plan, geometry, seed, padding),
-        "image_sizes": torch.tensor(size),
-        "token_plan": row,
-    }
+    pixels = pixels_of(plan, geometry, seed, padding)
+    fields = {"pixel_values": pixels, "image_sizes": torch.tensor(size), "token_plan": row}
     return MultiModalKwargsItem(
         {
-            name: MultiModalFieldElem(data=value, field=MultiModalBatchedField(keep_on_cpu=name != "pixel_values"))
-            for name, value in data.items()
+            name: MultiModalFieldElem(data=value, field=MultiModalBatchedField(keep_on_cpu=value is not pixels))
+            for name, value in fields.items()
         }
     )
 

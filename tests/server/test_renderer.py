@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-
 from server.renderer import _limit_output
 from server.schema import PrunableChatRequest, PrunableResponsesRequest
 

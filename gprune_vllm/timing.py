@@ -1,0 +1,84 @@
+"""How long selecting tokens takes, measured in the worker without waiting for its device."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.utils import floatToGoString
+
+SELECTION_SECONDS = "gprune_selection_seconds"
+_HELP = "Time the worker spends scoring and selecting the visual tokens of one image."
+_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class SharedHistogram:
+    """A histogram that another process exposes: a file in prometheus-client's multi-process format.
+
+    Args:
+        directory: where an API process looks for it (see `prometheus_client.multiprocess`).
+        method: the value of its only label.
+    """
+
+    def __init__(self, directory: Path, method: str) -> None:
+        self._values = MmapedDict(str(directory / f"histogram_{os.getpid()}-selection.db"))
+        self._keys = {bound: _key("_bucket", ["method", "le"], [method, _text(bound)]) for bound in _bounds()}
+        self._sum = _key("_sum", ["method"], [method])
+        for key in (*self._keys.values(), self._sum):
+            self._values.read_value(key)  # every bucket is there before the first observation
+
+    def observe(self, value: float) -> None:
+        """Count one observation, in seconds."""
+        self._add(self._keys[next(bound for bound in _bounds() if value <= bound)], 1.0)
+        self._add(self._sum, value)
+
+    def _add(self, key: str, amount: float) -> None:
+        value, timestamp = self._values.read_value(key)
+        self._values.write_value(key, value + amount, timestamp)
+
+
+class SelectionTimer:
+    """Times pieces of work on a device.
+
+    On CUDA, events are recorded around the work and read when later work finds them complete, so that nothing waits.
+    """
+
+    def __init__(self, histogram: SharedHistogram) -> None:
+        self._histogram = histogram
+        self._pending: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
+
+    @contextmanager
+    def time(self, device: torch.device) -> Iterator[None]:
+        """Time the work done inside."""
+        if device.type == "cuda":
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            yield
+            end.record()
+            self._pending.append((start, end))
+            self._observe_complete()
+        else:
+            began = perf_counter()
+            yield
+            self._histogram.observe(perf_counter() - began)
+
+    def _observe_complete(self) -> None:
+        while self._pending and self._pending[0][1].query():
+            start, end = self._pending.popleft()
+            self._histogram.observe(start.elapsed_time(end) / 1000)
+
+
+def _bounds() -> Sequence[float]:
+    return (*_BUCKETS, float("inf"))
+
+
+def _text(bound: float) -> str:
+    return str(floatToGoString(bound))
+
+
+def _key(suffix: str, names: list[str], values: list[str]) -> str:
+    return str(mmap_key(SELECTION_SECONDS, SELECTION_SECONDS + suffix, names, values, _HELP))
