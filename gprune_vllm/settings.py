@@ -43,6 +43,7 @@ class PruneSettings(BaseSettings):
         0.03, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
     )
     prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(5, description="How often scores are propagated.")
+    prune_access_log: bool = Field(False, description="Write a JSON line for each prompt with images.")
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +97,7 @@ class PruneSettings(BaseSettings):
     @property
     def fingerprint(self) -> str:
         """Names everything but the ratio that changes which tokens stay and where: part of cache keys."""
-        return self.model_dump_json(exclude={"default_prune_ratio", "max_prune_ratio"})
+        return self.model_dump_json(exclude={"default_prune_ratio", "max_prune_ratio", "prune_access_log"})
 
 
 def flag_name(field: str) -> str:

@@ -1,50 +1,57 @@
 """The engine as the serving handlers see it, with every prompt with images observed on its way."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from server.metrics import Latencies, PruneMetrics
+from gprune_vllm.account import ACCOUNT_KEY
+from server.observation import Observer, Outcome, PromptRecord
 
 
 class ObservedEngine:
     """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32).
 
-    Changes: `generate` counts prompts with images and observes their latencies by ratio. All else is the engine's.
+    Changes: `generate` tells observers of prompts with images, and how they ended. All else is the engine's.
     """
 
-    def __init__(self, engine_client: Any, metrics: PruneMetrics) -> None:
+    def __init__(self, engine_client: Any, observers: Sequence[Observer]) -> None:
         self._engine = engine_client
-        self._metrics = metrics
+        self._observers = observers
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def generate(self, prompt: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    def generate(self, prompt: Any, sampling_params: Any, request_id: str, **kwargs: Any) -> AsyncIterator[Any]:
         """Outputs of the engine for a prompt, as `EngineClient.generate`."""
-        outputs = self._engine.generate(prompt, *args, **kwargs)
+        outputs = self._engine.generate(prompt, sampling_params, request_id, **kwargs)
         account = prompt.get(ACCOUNT_KEY) if isinstance(prompt, dict) else None
         if account is None or not account.images:
             return outputs  # type: ignore[no-any-return]
-        return self._observe(outputs, account, len(prompt["prompt_token_ids"]))
+        length, arrival_time = len(prompt["prompt_token_ids"]), prompt.get("arrival_time", 0.0)
+        return self._observe(outputs, PromptRecord(request_id, account, length, arrival_time))
 
-    async def _observe(self, outputs: Any, account: VisualTokenAccount, prompt_tokens: int) -> AsyncIterator[Any]:
-        self._metrics.count(account, prompt_tokens)
-        # A client that leaves closes this generator; the engine must learn of it through its own.
-        async with aclosing(outputs):
-            async for output in outputs:
-                if output.finished and output.metrics is not None:
-                    self._metrics.generated(account, output.metrics.num_generation_tokens)
-                    self._metrics.finished(account, _latencies(output.metrics))
-                yield output
+    async def _observe(self, outputs: Any, prompt: PromptRecord) -> AsyncIterator[Any]:
+        outcome = None
+        for observer in self._observers:
+            observer.started(prompt)
+        try:
+            # A client that leaves closes this generator; the engine must learn of it through its own.
+            async with aclosing(outputs):
+                async for output in outputs:
+                    if output.finished and output.metrics is not None:
+                        outcome = _outcome(output.metrics)
+                    yield output
+        finally:
+            for observer in self._observers:
+                observer.ended(prompt, outcome)
 
 
-def _latencies(stats: Any) -> Latencies:
-    """Latencies from vLLM's `RequestStateStats`, which mixes the frontend's clock with the engine's."""
+def _outcome(stats: Any) -> Outcome:
+    """Read vLLM's `RequestStateStats`, which mixes the frontend's clock with the engine's."""
     decoded = stats.num_generation_tokens - 1
-    return Latencies(
+    return Outcome(
+        tokens=stats.num_generation_tokens,
         time_to_first_token=stats.first_token_latency,
         queue_time=stats.scheduled_ts - stats.queued_ts,
         end_to_end=time.time() - stats.arrival_time,

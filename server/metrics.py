@@ -1,13 +1,11 @@
 """Prometheus metrics of pruning, counted in the API process."""
 
-from dataclasses import dataclass
-
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from vllm.v1.metrics.buckets import histogram_buckets
 
-from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
+from server.observation import Outcome, PromptRecord
 
 RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
 """Values of the label `ratio_bucket`; the upper bound belongs to the bucket."""
@@ -19,18 +17,8 @@ def ratio_bucket(ratio: float) -> str:
     return next(name for name, bound in zip(RATIO_BUCKETS, bounds, strict=True) if ratio <= bound)
 
 
-@dataclass(frozen=True, slots=True)
-class Latencies:
-    """Latencies of one finished request, in seconds; `inter_token` is None where one token came."""
-
-    time_to_first_token: float
-    queue_time: float
-    end_to_end: float
-    inter_token: float | None
-
-
 class PruneMetrics:
-    """The collectors, and how a prompt with images is counted.
+    """The collectors: an observer of prompts with images.
 
     Args:
         settings: the server's.
@@ -126,8 +114,9 @@ class PruneMetrics:
         ):
             Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max").set(value)
 
-    def count(self, account: VisualTokenAccount, prompt_tokens: int) -> None:
-        """Count a prompt with images that goes to the engine, `prompt_tokens` long after pruning."""
+    def started(self, prompt: PromptRecord) -> None:
+        """Count a prompt with images that goes to the engine."""
+        account, tokens = prompt.account, prompt.prompt_tokens
         dropped = account.input - account.kept
         self._requests.labels(self._settings.prune_method, account.source).inc()
         self._images.labels(ratio_bucket(account.ratio)).inc(account.images)
@@ -136,21 +125,19 @@ class PruneMetrics:
         self._ratio.observe(account.ratio)
         self._saved_tokens.inc(dropped)
         self._saved_bytes.inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
-        whole, pruned = (self._shape.prefill_flops(tokens) for tokens in (prompt_tokens + dropped, prompt_tokens))
-        self._saved_flops.inc(whole - pruned)
+        self._saved_flops.inc(self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens))
 
-    def generated(self, account: VisualTokenAccount, tokens: int) -> None:
-        """Count tokens generated for a prompt with images."""
-        self._generated.labels(ratio_bucket(account.ratio)).inc(tokens)
-
-    def finished(self, account: VisualTokenAccount, latencies: Latencies) -> None:
-        """Observe a finished request's latencies."""
-        bucket = ratio_bucket(account.ratio)
-        self._latencies["time_to_first_token"].labels(bucket).observe(latencies.time_to_first_token)
-        self._latencies["request_queue_time"].labels(bucket).observe(latencies.queue_time)
-        self._latencies["e2e_request_latency"].labels(bucket).observe(latencies.end_to_end)
-        if latencies.inter_token is not None:
-            self._latencies["inter_token_latency"].labels(bucket).observe(latencies.inter_token)
+    def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
+        """Observe how it was answered, if it was."""
+        if outcome is None:
+            return
+        bucket = ratio_bucket(prompt.account.ratio)
+        self._generated.labels(bucket).inc(outcome.tokens)
+        self._latencies["time_to_first_token"].labels(bucket).observe(outcome.time_to_first_token)
+        self._latencies["request_queue_time"].labels(bucket).observe(outcome.queue_time)
+        self._latencies["e2e_request_latency"].labels(bucket).observe(outcome.end_to_end)
+        if outcome.inter_token is not None:
+            self._latencies["inter_token_latency"].labels(bucket).observe(outcome.inter_token)
 
     def refused(self, reason: str) -> None:
         """Count a request refused because of its pruning."""

@@ -19,10 +19,13 @@ from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 from gprune_vllm.config import METRICS_ATTRIBUTE, SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
+from server.access_log import AccessLog
 from server.engine import ObservedEngine
 from server.metrics import PruneMetrics
+from server.observation import Observer
 from server.renderer import PruneRenderer
 from server.routes import router
+from server.tracing import annotate_spans
 from server.usage import UsageReporter
 
 
@@ -50,7 +53,7 @@ class GPruneEndpointPlugin:
         request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
         state.online_renderer = _renderer(settings, metrics, engine_client, args, request_logger)
         await init_generate_state(
-            ObservedEngine(engine_client, metrics),
+            ObservedEngine(engine_client, _observers(settings, metrics)),
             state,
             args,
             request_logger,
@@ -86,6 +89,12 @@ def _renderer(
         default_chat_template_kwargs=resolve_default_chat_template_kwargs(args),
         log_error_stack=args.log_error_stack,
     )
+
+
+def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:
+    """What is told of each prompt with images."""
+    optional = (annotate_spans(), AccessLog(settings.prune_method) if settings.prune_access_log else None)
+    return [metrics, *(observer for observer in optional if observer is not None)]
 
 
 def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:

@@ -39,7 +39,8 @@ def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name
     group = parser.add_argument_group("gprune", "Visual token pruning. Each flag is also an environment variable.")
     for name, field in PruneSettings.model_fields.items():
         text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
-        group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"))
+        switch = {"action": "store_true"} if field.annotation is bool else {}
+        group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
 
 
 def export_settings(args: Namespace) -> None:
@@ -50,7 +51,7 @@ def export_settings(args: Namespace) -> None:
     """
     given = {name: value for name, value in vars(args).items() if name in PruneSettings.model_fields}
     PruneSettings.load(**given)
-    os.environ.update({environment_name(name): value for name, value in given.items()})
+    os.environ.update({environment_name(name): str(value) for name, value in given.items()})
 
 
 def enable_plugins() -> None:

@@ -82,7 +82,8 @@ def stub_model(
     nn.Module.__init__(model)
     model.config, model.select_layers = hf_config, None
     model.configure_mm_token_handling(hf_config.text_config.vocab_size, [hf_config.image_token_index])
-    model.settings, model.crop_limit, model.offsets = PruneSettings(**settings), crop_limit, None
+    model.settings, model.crop_limit = PruneSettings(**settings), crop_limit
+    model.timer, model.offsets = None, None
     with torch.device(device):
         model.vision_tower = Tower(hf_config.vision_config.patch_size)
         model.multi_modal_projector = Projector(hf_config.text_config.hidden_size)

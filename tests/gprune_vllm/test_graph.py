@@ -130,6 +130,12 @@ def test_the_released_code_joins_tokens_at_the_threshold_and_the_paper_above_it(
     torch.testing.assert_close(gprune_scores(features, 0.0, None, 1), torch.tensor([1.0, 3.0]))
 
 
+@pytest.mark.parametrize("temperature", [0.03, None])
+def test_a_token_is_joined_to_itself_whatever_the_threshold(temperature: float | None) -> None:
+    scores = gprune_scores(torch.tensor([[1.0, 0.0], [0.0, 3.0]]), 1.0, temperature, 5)
+    torch.testing.assert_close(scores, torch.tensor([1.0, 3.0]))
+
+
 def test_the_two_variants_choose_differently_among_clusters() -> None:
     features = clustered(200, 32, 3)
     chosen = [set(gprune_scores(features, **variant).topk(60).indices.tolist()) for variant in (RELEASED, PAPER)]
@@ -148,6 +154,16 @@ def test_zero_tokens_score_zero_and_disturb_nobody(variant: dict[str, Any]) -> N
     scores = gprune_scores(padded, **variant)
     assert scores[20:].tolist() == [0, 0, 0]
     torch.testing.assert_close(scores[:20], gprune_scores(features, **variant))
+
+
+@VARIANTS
+@pytest.mark.parametrize("size", [1e-15, 1e-19, 1e-21, 1e-23, 1e-25, 1e-37, 1e-42])
+def test_tokens_next_to_nothing_disturb_nobody(variant: dict[str, Any], size: float) -> None:
+    features = clustered(20, 8, 0)
+    padded = torch.cat((features, size * scattered(3, 8, 1)))
+    scores = gprune_scores(padded, **{**variant, "iterations": 0})
+    assert (scores[20:] <= 10 * size).all()
+    assert set(gprune_scores(padded, **variant).topk(5).indices.tolist()) <= set(range(20))
 
 
 @VARIANTS

@@ -1,6 +1,7 @@
 """What our model class does between vision tower, projector and language model, all three of them stubs."""
 
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from vllm.multimodal.utils import group_and_batch_mm_items, strip_covered_mm_dat
 
 from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration, _rotary_positions
 from gprune_vllm.positions import split_offsets
+from gprune_vllm.timing import SelectionTimer
 from tests.gprune_vllm.stub_model import MAX_POSITION, expected_image, image_item, stub_model
 from tests.gprune_vllm.support import SMALL
 
@@ -127,6 +129,24 @@ def test_an_image_embeds_alike_whatever_comes_with_it() -> None:
     together = embed(model, *items)
     for item, embeddings in zip(reversed(items), reversed(together), strict=True):
         torch.testing.assert_close(embed(model, item)[0], embeddings)
+
+
+class Timer:
+    """Counts what it times."""
+
+    def __init__(self) -> None:
+        self.devices: list[torch.device] = []
+
+    def time(self, device: torch.device) -> AbstractContextManager[None]:
+        self.devices.append(device)
+        return nullcontext()
+
+
+def test_the_selection_of_each_pruned_image_is_timed() -> None:
+    model, timer = build(), Timer()
+    model.timer = cast(SelectionTimer, timer)
+    embed(model, *(image_item(SMALL, (60, 90), ratio) for ratio in (0.5, 0, 0.9)))
+    assert timer.devices == [torch.device("cpu")] * 2
 
 
 def feature(item: MultiModalKwargsItem | None, offset: int, length: int) -> MultiModalFeatureSpec:

@@ -88,6 +88,12 @@ def test_every_width_of_a_fixed_height_counts_as_in_vllm(name: str) -> None:
         assert GEOMETRIES[name].plan((333, width)).input == count
 
 
+@pytest.mark.parametrize("size", [(365, 2920), (249, 2988), (161, 2898), (2936, 367), (2988, 249)])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_rows_that_only_rounding_makes_whole_count_as_in_vllm(name: str, size: Size) -> None:
+    assert (GEOMETRIES[name].plan(size).input,) * 2 == upstream_counts(name, size)
+
+
 def test_the_papers_image_keeps_what_the_released_code_keeps() -> None:
     plan = LLAVA_NEXT.plan((480, 640), 0.7)
     assert (plan.input, plan.base_kept, plan.grid_kept, plan.kept) == (2340, 172, 518, 726)
@@ -123,12 +129,18 @@ def test_a_plan_says_it_prunes_exactly_if_it_drops_tokens(size: Size, ratio: flo
     assert plan.pruned == (plan.kept != plan.input)
 
 
-@given(thousandths=st.integers(0, 999), num_tokens=st.integers(1, 20_000))
-@example(thousandths=700, num_tokens=10)
-@example(thousandths=900, num_tokens=10)
-def test_decimal_ratios_are_exact_decimals(thousandths: int, num_tokens: int) -> None:
-    exact = (1000 - thousandths) * num_tokens // 1000
-    assert PruneSpec(thousandths / 1000).count_kept(num_tokens) == max(1, exact)
+def test_decimal_ratios_are_exact_decimals() -> None:
+    for percent in range(100):
+        spec = PruneSpec(percent / 100)
+        for num_tokens in range(1, 2400):
+            assert spec.count_kept(num_tokens) == max(1, (100 - percent) * num_tokens // 100)
+
+
+@given(thousandths=st.integers(0, 999), hundreds=st.integers(1, 200))
+@example(thousandths=900, hundreds=1)
+def test_products_that_are_whole_are_not_rounded_down(thousandths: int, hundreds: int) -> None:
+    num_tokens = 1000 * hundreds
+    assert PruneSpec(thousandths / 1000).count_kept(num_tokens) == (1000 - thousandths) * hundreds
 
 
 def test_an_empty_group_stays_empty() -> None:

@@ -10,8 +10,9 @@ from vllm.multimodal.parse import ImageEmbeddingItems, MultiModalDataItems
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
+from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.plan import largest_plan
-from gprune_vllm.processor import ACCOUNT_KEY, PLAN_FIELD, GPruneLlavaNextMultiModalProcessor, VisualTokenAccount
+from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
 from tests.gprune_vllm.conftest import Build
 from tests.gprune_vllm.processing import BEGIN, DEMO, IMAGE, LARGE, PHOTO, TEXT, plan_of, process, rows, seeds
 from tests.photos import SIZES, generated
@@ -47,6 +48,13 @@ def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextMultiMo
     assert [item.length for item in result["mm_placeholders"]["image"]] == [plan.kept for plan in plans]
     account = result[ACCOUNT_KEY]
     assert (account.input, account.kept) == (sum(plan.input for plan in plans), sum(plan.kept for plan in plans))
+    assert account.images == len(images)
+
+
+@pytest.mark.parametrize(("ratio", "source"), [(0.5, "request"), (0, "request"), (None, "default")])
+def test_an_account_tells_whose_ratio_it_was(build: Build, ratio: float | None, source: str) -> None:
+    processor = build(default_prune_ratio=0.5)
+    assert process(processor, PHOTO, prune_ratio=ratio)[ACCOUNT_KEY].source == source
 
 
 def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPruneLlavaNextMultiModalProcessor) -> None:
@@ -58,11 +66,11 @@ def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPrune
 
 def test_an_unpruned_request_has_no_limit_of_its_own(processor: GPruneLlavaNextMultiModalProcessor) -> None:
     plan = plan_of(PHOTO)
-    assert process(processor, PHOTO)[ACCOUNT_KEY] == VisualTokenAccount(plan.input, plan.input, 0.0, None)
+    assert process(processor, PHOTO)[ACCOUNT_KEY] == VisualTokenAccount(plan.input, plan.input, 0.0, source="default")
 
 
 def test_a_prompt_without_images_has_an_empty_account(processor: GPruneLlavaNextMultiModalProcessor) -> None:
-    assert process(processor, prune_ratio=0.5)[ACCOUNT_KEY] == VisualTokenAccount(0, 0, 0.5, None)
+    assert process(processor, prune_ratio=0.5)[ACCOUNT_KEY] == VisualTokenAccount(0, 0, 0.5, images=0)
 
 
 def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextMultiModalProcessor) -> None:
@@ -166,7 +174,7 @@ def process_embeddings(processor: GPruneLlavaNextMultiModalProcessor, **kwargs: 
 def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Build) -> None:
     result = process_embeddings(build(default_prune_ratio=0.5))
     assert result["prompt_token_ids"] == [BEGIN, *[IMAGE] * 7]
-    assert result[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, None)
+    assert result[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="default")
 
 
 def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextMultiModalProcessor) -> None:

@@ -7,7 +7,8 @@ from vllm.config import ModelConfig
 from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcessorOnlyCache
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.processor import ACCOUNT_KEY, GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.account import ACCOUNT_KEY
+from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
 from tests.gprune_vllm.conftest import Build
 from tests.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process
 from tests.photos import generated
@@ -20,7 +21,7 @@ def test_no_pruning_is_one_request_however_it_is_asked_for(
     plain, asked = process(processor, PHOTO), process(processor, PHOTO, prune_ratio=ratio)
     assert hashes(asked) == hashes(plain)
     assert asked["prompt_token_ids"] == plain["prompt_token_ids"]
-    assert asked[ACCOUNT_KEY] == plain[ACCOUNT_KEY]
+    assert asked[ACCOUNT_KEY].kept == plain[ACCOUNT_KEY].kept == plan_of(PHOTO).input
 
 
 def test_no_pruning_hashes_as_in_a_server_without_the_plugin(processor: GPruneLlavaNextMultiModalProcessor) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from server.engine import ObservedEngine
+from server.observation import Outcome, PromptRecord
 
 ACCOUNT = VisualTokenAccount(input=200, kept=60, ratio=0.7)
 STATS = SimpleNamespace(
@@ -20,13 +21,16 @@ STATS = SimpleNamespace(
 
 
 class Recorder:
-    """Stands in for the collectors and remembers what they were told."""
+    """An observer that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.told: list[tuple[PromptRecord, Outcome | None] | PromptRecord] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.calls.append((name, arguments))
+    def started(self, prompt: PromptRecord) -> None:
+        self.told.append(prompt)
+
+    def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
+        self.told.append((prompt, outcome))
 
 
 class Engine:
@@ -49,39 +53,39 @@ def prompt(account: VisualTokenAccount | None) -> dict[str, Any]:
     return {"prompt_token_ids": [0] * 90} | ({} if account is None else {ACCOUNT_KEY: account})
 
 
-async def calls(engine: Engine, account: VisualTokenAccount | None) -> list[tuple[str, tuple[Any, ...]]]:
+async def told(engine: Engine, account: VisualTokenAccount | None) -> list[Any]:
     recorder = Recorder()
-    observed = ObservedEngine(engine, recorder)  # type: ignore[arg-type]
-    assert len([output async for output in observed.generate(prompt(account))]) == 2
-    return recorder.calls
+    outputs = ObservedEngine(engine, [recorder]).generate(prompt(account), None, "a")
+    assert len([output async for output in outputs]) == 2
+    return recorder.told
 
 
-async def test_prompt_with_images_is_counted_once_and_its_latencies_observed() -> None:
-    (count, counted), (generated, tokens), (finished, (_, latencies)) = await calls(Engine(), ACCOUNT)
-    assert (count, generated, finished) == ("count", "generated", "finished")
-    assert counted == (ACCOUNT, 90)
-    assert tokens == (ACCOUNT, 5)
-    assert round(latencies.queue_time, 6) == 0.1
-    assert round(latencies.inter_token, 6) == 0.1
-    assert latencies.time_to_first_token == 0.3
+async def test_prompt_with_images_is_told_with_its_outcome() -> None:
+    started, (ended, outcome) = await told(Engine(), ACCOUNT)
+    assert started == ended == PromptRecord("a", ACCOUNT, prompt_tokens=90)
+    assert outcome.tokens == 5
+    assert outcome.time_to_first_token == 0.3
+    assert round(outcome.queue_time, 6) == round(outcome.inter_token, 6) == 0.1
 
 
-async def test_prompts_without_images_are_not_counted() -> None:
-    assert await calls(Engine(), None) == []
-    assert await calls(Engine(), VisualTokenAccount(0, 0, 0.5, images=0)) == []
+async def test_prompts_without_images_are_not_told() -> None:
+    assert await told(Engine(), None) == []
+    assert await told(Engine(), VisualTokenAccount(0, 0, 0.5, images=0)) == []
 
 
-async def test_engines_without_statistics_are_counted_but_not_timed() -> None:
-    assert [name for name, _ in await calls(Engine(stats=None), ACCOUNT)] == ["count"]
+async def test_engines_without_statistics_tell_no_outcome() -> None:
+    _, (_, outcome) = await told(Engine(stats=None), ACCOUNT)
+    assert outcome is None
 
 
 async def test_a_client_that_leaves_closes_the_engines_outputs() -> None:
-    engine = Engine()
-    outputs = ObservedEngine(engine, Recorder()).generate(prompt(ACCOUNT))  # type: ignore[arg-type]
+    engine, recorder = Engine(), Recorder()
+    outputs = ObservedEngine(engine, [recorder]).generate(prompt(ACCOUNT), None, "a")
     await anext(outputs)
     await outputs.aclose()  # type: ignore[attr-defined]
     assert engine.closed
+    assert recorder.told[1] == (recorder.told[0], None)
 
 
 def test_everything_else_is_the_engines() -> None:
-    assert ObservedEngine(Engine(), Recorder()).name == Engine.name  # type: ignore[arg-type]
+    assert ObservedEngine(Engine(), []).name == Engine.name

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
-from server.metrics import RATIO_BUCKETS, Latencies, PruneMetrics, ratio_bucket
+from server.metrics import RATIO_BUCKETS, PruneMetrics, ratio_bucket
+from server.observation import Outcome, PromptRecord
 
 SHAPE = DecoderShape(hidden_size=8, intermediate_size=16, layers=2, heads=2, kv_heads=1, head_size=4)
 PRUNED = VisualTokenAccount(input=200, kept=60, ratio=0.7, images=2)
@@ -53,22 +54,25 @@ def exposed(registry: CollectorRegistry) -> str:
 
 
 def test_counts_are_exposed_to_the_letter(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
-    metrics.count(PRUNED, prompt_tokens=100)
-    metrics.count(WHOLE, prompt_tokens=150)
+    metrics.started(PromptRecord("a", PRUNED, prompt_tokens=100))
+    metrics.started(PromptRecord("b", WHOLE, prompt_tokens=150))
     assert exposed(registry).startswith(EXPOSITION)
 
 
 def test_saved_flops_are_those_of_the_longer_prompt(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
-    metrics.count(PRUNED, prompt_tokens=100)
+    metrics.started(PromptRecord("a", PRUNED, prompt_tokens=100))
     saved = registry.get_sample_value("gprune_prefill_saved_flops_total")
     assert saved == SHAPE.prefill_flops(240) - SHAPE.prefill_flops(100)
 
 
 def test_latencies_are_observed_under_their_ratio(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
-    metrics.finished(PRUNED, Latencies(time_to_first_token=0.2, queue_time=0.1, end_to_end=1.0, inter_token=0.05))
-    metrics.finished(PRUNED, Latencies(time_to_first_token=0.4, queue_time=0.1, end_to_end=1.0, inter_token=None))
+    prompt = PromptRecord("a", PRUNED, prompt_tokens=100)
+    metrics.ended(prompt, Outcome(5, time_to_first_token=0.2, queue_time=0.1, end_to_end=1.0, inter_token=0.05))
+    metrics.ended(prompt, Outcome(1, time_to_first_token=0.4, queue_time=0.1, end_to_end=1.0, inter_token=None))
+    metrics.ended(prompt, None)
     label = {"ratio_bucket": "0.5-0.7"}
     assert registry.get_sample_value("gprune_time_to_first_token_seconds_sum", label) == pytest.approx(0.6)
+    assert registry.get_sample_value("gprune_generation_tokens_total", label) == 6
     assert registry.get_sample_value("gprune_e2e_request_latency_seconds_count", label) == 2
     assert registry.get_sample_value("gprune_inter_token_latency_seconds_count", label) == 1
 
