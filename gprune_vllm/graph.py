@@ -7,6 +7,9 @@ Large Language Models from the Perspective of Graph", AAAI 2025, arXiv 2501.0226
 import torch
 from torch import Tensor
 
+# Shorter tokens have no direction that float32 could tell: they are joined to nothing but themselves.
+_SMALLEST_NORM = 1e-12
+
 
 def gprune_scores(
     features: Tensor, threshold: float = 0.5, temperature: float | None = 0.03, iterations: int = 5
@@ -46,7 +49,7 @@ def edge_weights(features: Tensor, norms: Tensor, threshold: float, temperature:
     Returns:
         `[..., num_tokens, num_tokens]`, float32, symmetric.
     """
-    directions = features / norms.clamp_min(torch.finfo(torch.float32).tiny).unsqueeze(-1)
+    directions = features / norms.clamp_min(_SMALLEST_NORM).unsqueeze(-1)
     similarity = directions @ directions.transpose(-1, -2)  # [..., num_tokens, num_tokens]
     similarity.diagonal(dim1=-2, dim2=-1).fill_(1.0)
     edges = similarity > threshold if temperature is None else similarity >= threshold

@@ -203,11 +203,13 @@ def _crop_limit(vllm_config: VllmConfig) -> int:
     if vllm_config.lora_config is not None and vllm_config.lora_config.enable_tower_connector_lora:
         # vLLM lays out one adapter mapping for all images of a call, so that the call cannot be split.
         return torch.iinfo(torch.int64).max
-    vision = config.vision_config
+    vision, scheduler = config.vision_config, vllm_config.scheduler_config
     largest = largest_plan(config.image_grid_pinpoints, vision.image_size, vision.patch_size)
-    scheduler = vllm_config.scheduler_config
-    budget: int = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size)
-    return max(1, budget // largest.input) * largest.crops
+    by_encoder = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size) // largest.input
+    limit = vllm_config.model_config.get_multimodal_config().get_limit_per_prompt("image")
+    by_prompts = scheduler.max_num_seqs * max(1, min(limit, vllm_config.model_config.max_model_len // largest.input))
+    images: int = max(1, min(by_encoder, by_prompts))
+    return images * largest.crops
 
 
 def _selection_timer(config: Any, method: str) -> SelectionTimer | None:

@@ -159,12 +159,17 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         ratio = _ratio(hf_kwargs)
         sizes = output["image_sizes"].tolist() if "image_sizes" in output else []
         rows = [
-            [*astuple(self.info.plan(height, width, ratio)), self._seed(pixels, ratio)]
+            self._plan_row(height, width, pixels, ratio)
             for (height, width), pixels in zip(sizes, output.get("pixel_values", []), strict=True)
         ]
         if rows:
             output[PLAN_FIELD] = torch.tensor(rows, dtype=torch.int64)  # [num_images, len(TokenPlan) + 1]
         return output
+
+    def _plan_row(self, height: int, width: int, pixels: torch.Tensor, ratio: float) -> list[int]:
+        """An image's plan and seed. Its crops may be padded with empty ones, to as many as another image's."""
+        plan = self.info.plan(height, width, ratio)
+        return [*astuple(plan), self._seed(pixels[: plan.crops], ratio)]
 
     def _seed(self, pixels: torch.Tensor, ratio: float) -> int:
         """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""

@@ -17,8 +17,10 @@ CHANGED: dict[str, Any] = {
     "prune_threshold": 0.25,
     "prune_temperature": 0.25,
     "prune_iterations": 7,
+    "prune_access_log": True,
 }
-LIMITS = ("default_prune_ratio", "max_prune_ratio")
+# What does not change which tokens stay.
+LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_access_log")
 INVALID = [
     *(("default_prune_ratio", value) for value in ("1", "-0.1", "nan", "inf", "half", "70%")),
     *(("max_prune_ratio", value) for value in ("1", "-0.1", "nan", "true")),
