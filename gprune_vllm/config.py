@@ -1,31 +1,25 @@
 """What the plugin changes in vLLM's configuration, and what it refuses at start-up."""
 
-import atexit
-import os
-from functools import cache
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
 from gprune_vllm.settings import PruneSettings
+from gprune_vllm.timing import create_metrics_directory
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
 
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
-METRICS_ATTRIBUTE = "gprune_metrics_directory"
-"""Likewise for the folder where workers write the metrics that the API process exposes."""
 
 
 class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
     """Configuration hook of `LlavaNextForConditionalGeneration`.
 
     Changes against `vllm.model_executor.models.config.VerifyAndUpdateConfig` (vLLM 0.32):
-    - stores the validated settings, and where workers write metrics, on the HF configuration, which vLLM sends to all
-      its processes;
+    - stores the validated settings on the HF configuration, which vLLM sends to all its processes;
+    - makes the folder where workers write metrics;
     - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
       request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
     - refuses what cannot work, by name and with the way out.
@@ -39,7 +33,7 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
         _check_features(hf_config)
         _check_processor_kwargs(model_config)
         setattr(hf_config, SETTINGS_ATTRIBUTE, settings.model_dump())
-        setattr(hf_config, METRICS_ATTRIBUTE, _metrics_directory())
+        create_metrics_directory()
         if settings.prune_positions == "original":
             # The numbers are never read: they only say that positions have three channels.
             hf_config.rope_parameters = {"mrope_section": [1, 1, 1]}
@@ -53,17 +47,6 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
 def settings_of(hf_config: Any) -> PruneSettings:
     """The settings that `GPruneLlavaNextConfig` stored on an HF configuration."""
     return PruneSettings(**getattr(hf_config, SETTINGS_ATTRIBUTE))
-
-
-@cache
-def _metrics_directory() -> str:
-    """The folder that several API servers share, as prometheus-client wants it, or else one for this process."""
-    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if shared:
-        return shared
-    own = mkdtemp(prefix="gprune-metrics-")
-    atexit.register(rmtree, own, ignore_errors=True)
-    return own
 
 
 def _check_method(settings: PruneSettings) -> None:
@@ -104,7 +87,8 @@ def _check_original_positions(vllm_config: "VllmConfig") -> None:
         "--pipeline-parallel-size above 1": vllm_config.parallel_config.pipeline_parallel_size > 1,
         "speculative decoding with a draft model": speculative is not None
         and speculative.method not in ("ngram", "ngram_gpu", "suffix"),
-        "--enable-dbo": bool(getattr(vllm_config.parallel_config, "enable_dbo", False)),
+        "microbatching (--enable-dbo, --ubatch-size)": vllm_config.parallel_config.use_ubatching,
+        "--ec-transfer-config": vllm_config.ec_transfer_config is not None,
     }
     for obstacle, present in obstacles.items():
         if present:

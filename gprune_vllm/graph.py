@@ -20,15 +20,21 @@ def gprune_scores(
         features: X, `[..., num_tokens, hidden_size]`, any floating dtype. Leading dimensions are independent graphs.
         threshold: s; tokens are joined where their cosine similarity reaches it.
         temperature: of the row softmax over the edges, as in the authors' released code. None gives the paper's
-            Algorithm 1 to the letter: edges strictly above the threshold and a softmax without temperature.
+            Algorithm 1: edges strictly above the threshold and a softmax without temperature. It is read as
+            normalising over the edges only; over whole rows no entry would be zero, and no degree less than N.
         iterations: t; how often the score is propagated.
 
     Returns:
         S', `[..., num_tokens]`, float32: half precision ties and flips neighbouring scores.
 
+    Raises:
+        ValueError: the temperature is not positive.
+
     Source: equations 1 to 5. A is never raised to a power: propagating the row vector costs `iterations * N^2`. The
     unnormalised weights are symmetric, so `s @ A` is `weights @ (s / row_sums)` and A itself is never formed.
     """
+    if temperature is not None and temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
     features = features.float()
     norms = torch.linalg.vector_norm(features, dim=-1)  # [..., num_tokens]
     weights = edge_weights(features, norms, threshold, temperature)  # [..., num_tokens, num_tokens]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,12 +14,12 @@ from vllm.model_executor.models.llava_next import LlavaNextForConditionalGenerat
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
-from gprune_vllm.config import METRICS_ATTRIBUTE, settings_of
+from gprune_vllm.config import settings_of
 from gprune_vllm.plan import TokenPlan, largest_plan
 from gprune_vllm.positions import PositionOffsets, append_offsets, request_positions, split_offsets
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor, GPruneLlavaNextProcessingInfo
 from gprune_vllm.pruning import KeptPatches, insert_newlines, keep_patches
-from gprune_vllm.timing import SelectionTimer, SharedHistogram
+from gprune_vllm.timing import SelectionTimer, SharedHistogram, metrics_directory
 
 
 @MULTIMODAL_REGISTRY.register_processor(
@@ -42,7 +41,7 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         self.settings = settings_of(self.config)
         self.crop_limit = _crop_limit(vllm_config)
-        self.timer = _selection_timer(self.config, self.settings.prune_method)
+        self.timer = _selection_timer(self.settings.prune_method)
         self.offsets: PositionOffsets | None = None
         if self.settings.prune_positions == "original":
             max_num_tokens = vllm_config.scheduler_config.max_num_batched_tokens
@@ -126,7 +125,7 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
             merged: Tensor = self._merge_image_patch_embeddings(size, image, strategy="spatial_unpad")
             return merged
         embeddings, offsets = insert_newlines(image, self.image_newline, planned[0])
-        return append_offsets(embeddings, offsets) if self.offsets else embeddings
+        return append_offsets(embeddings, offsets) if self.offsets is not None else embeddings
 
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list[MultiModalFeatureSpec]
@@ -166,7 +165,7 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         **kwargs: object,
     ) -> Any:
         if self.offsets is not None:
-            positions = self.offsets.apply(positions)
+            positions = self.offsets.move(positions)
         return super().forward(input_ids, positions, intermediate_tensors, inputs_embeds, **kwargs)
 
     def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
@@ -212,10 +211,10 @@ def _crop_limit(vllm_config: VllmConfig) -> int:
     return images * largest.crops
 
 
-def _selection_timer(config: Any, method: str) -> SelectionTimer | None:
+def _selection_timer(method: str) -> SelectionTimer | None:
     """A timer in one worker of each tensor-parallel group, where the API process is on the same machine."""
-    directory = Path(getattr(config, METRICS_ATTRIBUTE))
-    if get_tensor_model_parallel_rank() or not directory.is_dir():
+    directory = metrics_directory()
+    if get_tensor_model_parallel_rank() or directory is None or not directory.is_dir():
         return None
     return SelectionTimer(SharedHistogram(directory, method))
 

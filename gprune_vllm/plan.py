@@ -22,8 +22,8 @@ class PruneSpec:
 
     def __post_init__(self) -> None:
         valid = isinstance(self.ratio, Real) and not isinstance(self.ratio, bool) and 0 <= self.ratio < 1
-        if not valid:
-            raise ValueError(f"prune_ratio must be a number in [0, 1), got {reprlib.repr(self.ratio)}")
+        if not valid or float(self.ratio) == 1:  # closer to 1 than a float can tell
+            raise ValueError(f"prune_ratio must be a number in [0, 1), got {_short(self.ratio)}")
         # 0, 0.0 and -0.0 must be one value: the specification is part of cache keys.
         object.__setattr__(self, "ratio", float(self.ratio) + 0.0)
 
@@ -139,6 +139,14 @@ def largest_plan(grid_pinpoints: Sequence[Sequence[int]], crop_size: int, patch_
         for height, width in grid_pinpoints
     ]
     return max(plans, key=lambda plan: plan.input)
+
+
+def _short(value: object) -> str:
+    """A value for an error message, whatever a client sent."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a very large number"
 
 
 def _best_resolution(image_size: tuple[int, int], resolutions: Sequence[Sequence[int]]) -> tuple[int, int]:

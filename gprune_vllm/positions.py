@@ -9,7 +9,7 @@ them. They leave the embedding where it enters the prompt and are added to the p
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from vllm.utils.torch_utils import async_tensor_h2d
 
 OFFSET_CHANNELS = 2
@@ -60,10 +60,11 @@ def request_positions(num_tokens: int, placeholders: Sequence[tuple[int, int]]) 
     return positions.expand(3, -1), sum(dropped for _, dropped in placeholders)
 
 
-class PositionOffsets:
+class PositionOffsets(nn.Module):
     """The offsets of the tokens in the batch at hand, and the positions that result.
 
-    Buffers are allocated once: CUDA graphs replay their addresses.
+    Both are buffers of a module, allocated once: CUDA graphs replay their addresses, and vLLM's sleep mode saves a
+    model's buffers and nothing else.
 
     Args:
         max_num_tokens: tokens in the largest batch.
@@ -71,8 +72,12 @@ class PositionOffsets:
     """
 
     def __init__(self, max_num_tokens: int, max_position: int, device: torch.device | None = None) -> None:
-        self._offsets = torch.zeros(max_num_tokens, dtype=torch.int64, device=device)
-        self._positions = torch.zeros(max_num_tokens, dtype=torch.int64, device=device)
+        super().__init__()
+        self._offsets: Tensor
+        self._positions: Tensor
+        for name in ("_offsets", "_positions"):
+            buffer = torch.zeros(max_num_tokens, dtype=torch.int64, device=device)
+            self.register_buffer(name, buffer, persistent=False)
         self._last_position = max_position - 1
         self._written = 0
 
@@ -94,7 +99,7 @@ class PositionOffsets:
             self._offsets[: self._written].zero_()
             self._written = 0
 
-    def apply(self, positions: Tensor) -> Tensor:
+    def move(self, positions: Tensor) -> Tensor:
         """Positions `[3, num_tokens]` of the batch with its offsets added, `[num_tokens]` int64."""
         num_tokens = positions.shape[-1]
         moved = self._positions[:num_tokens]

@@ -1,10 +1,13 @@
 """How long selecting tokens takes, measured in the worker without waiting for its device."""
 
+import atexit
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from time import perf_counter
 
 import torch
@@ -14,6 +17,25 @@ from prometheus_client.utils import floatToGoString
 SELECTION_SECONDS = "gprune_selection_seconds"
 _HELP = "Time the worker spends scoring and selecting the visual tokens of one image."
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_OWN_DIRECTORY = "GPRUNE_METRICS_DIRECTORY"
+
+
+def metrics_directory() -> Path | None:
+    """Where workers write metrics and the API process finds them: prometheus-client's folder, or else our own.
+
+    It is passed in the environment, which workers inherit. Were it in vLLM's configuration, each start would have
+    another key for the compilation cache.
+    """
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or os.environ.get(_OWN_DIRECTORY)
+    return Path(directory) if directory else None
+
+
+def create_metrics_directory() -> None:
+    """Make the folder that `metrics_directory` names in this process and those it starts, if there is none."""
+    if metrics_directory() is None:
+        os.environ[_OWN_DIRECTORY] = directory = mkdtemp(prefix="gprune-metrics-")
+        atexit.register(rmtree, directory, ignore_errors=True)
 
 
 class SharedHistogram:

@@ -35,12 +35,13 @@ def _own_library_loads() -> bool:
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None:
         return True  # nothing to repair
+    libraries = list(Path(spec.origin).parent.glob("_C*.so"))
     try:
-        for library in Path(spec.origin).parent.glob("_C*.so"):
+        for library in libraries:
             torch.ops.load_library(str(library))
     except OSError:
         return False
-    return True
+    return bool(libraries)
 
 
 class TorchvisionFinder(MetaPathFinder):
@@ -48,7 +49,8 @@ class TorchvisionFinder(MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         if fullname == "torchvision":
-            sys.meta_path.remove(self)
+            # A new list: the import system is walking the present one.
+            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
             declare_torchvision_operators()
 
 

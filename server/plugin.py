@@ -16,9 +16,10 @@ from vllm.entrypoints.serve.utils.request_logger import RequestLogger
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
-from gprune_vllm.config import METRICS_ATTRIBUTE, SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
+from gprune_vllm.timing import metrics_directory
 from server.access_log import AccessLog
 from server.engine import ObservedEngine
 from server.metrics import PruneMetrics
@@ -104,5 +105,5 @@ def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:
     metrics = PruneMetrics(settings, DecoderShape.of(model_config.hf_text_config), element_size)
     metrics.describe(get_served_model_name(model_config.model, model_config.served_model_name), version("gprune-vllm"))
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        MultiProcessCollector(REGISTRY, path=getattr(model_config.hf_config, METRICS_ATTRIBUTE))
+        MultiProcessCollector(REGISTRY, path=metrics_directory())
     return metrics

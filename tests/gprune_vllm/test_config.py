@@ -1,5 +1,8 @@
 """What start-up stores, and what it refuses."""
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,15 +26,14 @@ def verified(hf_config: LlavaNextConfig, processor_kwargs: dict[str, Any] | None
     return hf_config
 
 
-def verify_engine(positions: str, speculation: str | None = None, **parallel: Any) -> None:
+def verify_engine(positions: str, speculation: str | None = None, transfer: str | None = None, **parallel: Any) -> None:
     """vLLM's second hook, which sees the whole engine."""
     hf_config = SimpleNamespace(gprune_settings=PruneSettings(prune_positions=positions).model_dump())
     engine: Any = SimpleNamespace(
         model_config=SimpleNamespace(hf_config=hf_config),
         speculative_config=SimpleNamespace(method=speculation) if speculation else None,
-        parallel_config=SimpleNamespace(
-            **{"pipeline_parallel_size": 1, "enable_dbo": False, "ubatch_size": 0} | parallel
-        ),
+        parallel_config=SimpleNamespace(**{"pipeline_parallel_size": 1, "use_ubatching": False} | parallel),
+        ec_transfer_config=transfer,
     )
     GPruneLlavaNextConfig.verify_and_update_config(engine)
 
@@ -108,7 +110,8 @@ def test_other_processor_arguments_are_the_operators_business() -> None:
 
 OBSTACLES: list[tuple[dict[str, Any], str]] = [
     ({"pipeline_parallel_size": 2}, "--pipeline-parallel-size above 1"),
-    ({"enable_dbo": True}, "--enable-dbo"),
+    ({"use_ubatching": True}, r"microbatching \(--enable-dbo, --ubatch-size\)"),
+    ({"transfer": "any"}, "--ec-transfer-config"),
     *(
         ({"speculation": method}, "speculative decoding")
         for method in ("eagle", "eagle3", "draft_model", "medusa", "mtp")
@@ -130,3 +133,19 @@ def test_contiguous_positions_allow_it(engine: dict[str, Any], obstacle: str) ->
 @pytest.mark.parametrize("speculation", [None, "ngram", "ngram_gpu", "suffix"])
 def test_speculation_without_a_model_is_allowed(speculation: str | None) -> None:
     verify_engine("original", speculation)
+
+
+def test_every_start_finds_what_the_last_one_compiled(checkpoint: Path) -> None:
+    """vLLM hashes the configuration, ours included, into the key of its compilation cache."""
+    code = (
+        "from gprune_vllm.plugin import register\n"
+        "register()\n"
+        "from vllm.config import ModelConfig\n"
+        f"print(ModelConfig({str(checkpoint)!r}).compute_hash())"
+    )
+    starts = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    hashes = [start.communicate()[0].split()[-1] for start in starts]
+    assert hashes[0] == hashes[1]

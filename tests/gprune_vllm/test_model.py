@@ -198,6 +198,13 @@ def test_a_step_without_images_forgets_the_offsets_of_the_last_one() -> None:
         assert torch.equal(model(None, positions)[1], positions[0])
 
 
+def test_offsets_outlive_a_sleep() -> None:
+    """vLLM's sleep mode, at level 2, restores a model's buffers and nothing else of its memory."""
+    model = build()
+    assert model.offsets is not None
+    assert model.offsets._offsets.data_ptr() in {buffer.data_ptr() for buffer in model.buffers()}
+
+
 def test_contiguous_positions_pass_through() -> None:
     positions = torch.arange(5)
     assert torch.equal(build(prune_positions="contiguous")(None, positions)[1], positions)

@@ -120,7 +120,7 @@ def test_positions_do_not_wait() -> None:
         # Not under the mode: the mask is on the host, and what it marks is copied to the device from pinned memory.
         offsets.write(torch.zeros(5, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
         with NoSynchronisation():
-            moved = offsets.apply(torch.zeros(3, 16, dtype=torch.int64, device=META))
+            moved = offsets.move(torch.zeros(3, 16, dtype=torch.int64, device=META))
             offsets.clear()
         assert (moved.shape, moved.device) == ((16,), META)
 

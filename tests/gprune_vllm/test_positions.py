@@ -92,14 +92,14 @@ def test_offsets_and_prompt_positions_add_up_to_the_unpruned_ones(parts: list[tu
 def test_offsets_go_to_the_visual_tokens_of_the_batch() -> None:
     offsets = PositionOffsets(8, FAR)
     offsets.write(torch.tensor([5, 7]), torch.tensor([False, True, False, True]))
-    assert offsets.apply(mrope_positions(10, 11, 12, 13)).tolist() == [10, 16, 12, 20]
+    assert offsets.move(mrope_positions(10, 11, 12, 13)).tolist() == [10, 16, 12, 20]
 
 
 def test_cleared_offsets_are_gone() -> None:
     offsets = PositionOffsets(4, FAR)
     offsets.write(torch.tensor([5, 7]), torch.tensor([True, True]))
     offsets.clear()
-    assert offsets.apply(mrope_positions(1, 2, 3, 4)).tolist() == [1, 2, 3, 4]
+    assert offsets.move(mrope_positions(1, 2, 3, 4)).tolist() == [1, 2, 3, 4]
 
 
 def test_a_short_batch_forgets_a_longer_one_before_it_even_in_its_padding() -> None:
@@ -107,7 +107,7 @@ def test_a_short_batch_forgets_a_longer_one_before_it_even_in_its_padding() -> N
     offsets.write(torch.full((8,), 100), torch.ones(8, dtype=torch.bool))
     offsets.write(torch.tensor([1]), torch.tensor([True, False, False]))
     padded = mrope_positions(0, 1, 2, 3, 4, 5, 6, 7)
-    assert offsets.apply(padded).tolist() == [1, 1, 2, 3, 4, 5, 6, 7]
+    assert offsets.move(padded).tolist() == [1, 1, 2, 3, 4, 5, 6, 7]
 
 
 @given(st.lists(st.none() | st.lists(st.booleans(), min_size=1, max_size=8), max_size=6))
@@ -121,20 +121,20 @@ def test_any_sequence_of_batches_leaves_only_the_last_ones_offsets(batches: list
             offsets.write(torch.full((sum(mask),), number + 1), torch.tensor(mask))
         expected = [(number + 1) * visual for visual in mask or []]
         expected += [0] * (8 - len(expected))
-    assert offsets.apply(torch.zeros(3, 8, dtype=torch.int64)).tolist() == expected
+    assert offsets.move(torch.zeros(3, 8, dtype=torch.int64)).tolist() == expected
 
 
 def test_no_position_goes_beyond_the_rotary_table() -> None:
     offsets = PositionOffsets(3, max_position=100)
     offsets.write(torch.tensor([60]), torch.tensor([True]))
-    assert offsets.apply(mrope_positions(50, 99, 300)).tolist() == [99, 99, 99]
+    assert offsets.move(mrope_positions(50, 99, 300)).tolist() == [99, 99, 99]
 
 
 def test_positions_stay_at_one_address_and_their_source_unchanged() -> None:
     offsets = PositionOffsets(8, FAR)
     offsets.write(torch.tensor([5]), torch.tensor([True]))
     source = mrope_positions(1, 2, 3)
-    moved = [offsets.apply(source), offsets.apply(mrope_positions(*range(8))), offsets.apply(mrope_positions(4))]
+    moved = [offsets.move(source), offsets.move(mrope_positions(*range(8))), offsets.move(mrope_positions(4))]
     assert len({positions.data_ptr() for positions in moved}) == 1
     assert all(positions.is_contiguous() for positions in moved)
     assert source.tolist() == [[1, 2, 3]] * 3
