@@ -1,13 +1,19 @@
-"""What all tests share: the tiny checkpoint, the oracle on it, and one server in the default configuration."""
+"""What all tests share: how hypothesis runs, the tiny checkpoint, the oracle on it, and one server in the default configuration."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.oracle import Oracle
 from tests.servers import API_KEY, Server, serve
+
+# The same examples every time, and no clock.
+SKIPPED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("gprune", deadline=None, derandomize=True, suppress_health_check=SKIPPED)
+settings.load_profile("gprune")
 
 
 @pytest.fixture(scope="session")

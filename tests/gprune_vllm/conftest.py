@@ -1,4 +1,4 @@
-"""How hypothesis runs here, and a real multimodal processor of the tiny checkpoint."""
+"""A real multimodal processor of the tiny checkpoint."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from vllm.config import ModelConfig
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models import config as vllm_config
@@ -17,11 +16,6 @@ from gprune_vllm.config import SETTINGS_ATTRIBUTE
 from gprune_vllm.plugin import register
 from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
 from gprune_vllm.settings import PruneSettings
-
-# The same examples every time, and no clock.
-SKIPPED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-settings.register_profile("gprune", deadline=None, derandomize=True, suppress_health_check=SKIPPED)
-settings.load_profile("gprune")
 
 Build = Callable[..., GPruneLlavaNextMultiModalProcessor]
 
