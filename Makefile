@@ -56,8 +56,9 @@ $(READY): pyproject.toml scripts/setup.sh | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND)
 	@touch $@
 
-$(READY_TEST): pyproject.toml scripts/setup.sh | $(BIN)/pip
+$(READY_TEST): pyproject.toml scripts/setup.sh scripts/prometheus.sh | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND) test
+	@scripts/prometheus.sh
 	@touch $(READY) $@
 
 $(BIN)/pip:

@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis runs, the tiny checkpoint, the oracle on it, and one server in the default configuration."""
+"""What all tests share: how hypothesis runs, the tiny checkpoint, the oracle on it, and one default server."""
 
 from collections.abc import Iterator
 from pathlib import Path
