@@ -13,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(BACKEND)
 READY_TEST := $(READY)-test
 DEMO := .cache/demo-model
-CODE := $(wildcard gprune_vllm server evaluation loadtest)
+CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
 SERVED := $(MODEL)
 ifeq ($(MODEL),)

@@ -1,0 +1,1 @@
+"""What runs the server in production. Nothing imports it, and the wheel does not ship it."""
