@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -68,9 +69,9 @@ def options(prometheus: Prometheus, query: str, values: Mapping[str, str]) -> li
     return found
 
 
-def assert_data(samples: list[dict[str, object]], expression: str) -> None:
+def assert_data(samples: list[dict[str, Any]], expression: str) -> None:
     """Some sample is a number: a quantile of nothing is none."""
-    numbers = [float(sample["value"][1]) for sample in samples]  # type: ignore[index]
+    numbers = [float(sample["value"][1]) for sample in samples]
     assert any(map(math.isfinite, numbers)), f"{expression} returns {samples}"
 
 

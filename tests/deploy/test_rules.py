@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,7 +27,7 @@ def test_the_configuration_is_valid_and_reads_the_rules() -> None:
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_should_and_only_then(path: Any) -> None:
+def test_alerts_fire_when_they_should_and_only_then(path: Path) -> None:
     tested = promtool("test", "rules", path)
     assert tested.returncode == 0, tested.stdout
 
