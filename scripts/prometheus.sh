@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 directory=.cache/prometheus
 
-found() { PATH=$directory:$PATH command -v prometheus >/dev/null && PATH=$directory:$PATH command -v promtool >/dev/null; }
+found() { (PATH=$PATH:$directory && command -v prometheus && command -v promtool) >/dev/null; }
 skip() { echo "==> No Prometheus: $1. Its tests will be skipped"; exit 0; }
 
 found && exit 0

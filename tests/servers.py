@@ -30,10 +30,7 @@ class Server:
     url: str
     log: Path
     process: subprocess.Popen[bytes]
-
-    @property
-    def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=API_KEY, max_retries=0, timeout=120)
+    client: openai.OpenAI
 
     def metrics(self) -> dict[str, float]:
         """Samples of `/metrics` by name and labels."""
@@ -63,12 +60,19 @@ def serve(
             env=server_environment(environment),
             start_new_session=True,
         )
-    server = Server(f"http://127.0.0.1:{port}", log, process)
+    url = f"http://127.0.0.1:{port}"
     try:
-        wait_until_healthy(server)
-        yield server
+        with client_of(url) as client:
+            server = Server(url, log, process, client)
+            wait_until_healthy(server)
+            yield server
     finally:
         stop(process)
+
+
+def client_of(url: str) -> openai.OpenAI:
+    """A client of a server. Close it: sockets left open fail whichever test is running when they are collected."""
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0, timeout=120)
 
 
 def server_environment(changes: Mapping[str, str] | None) -> dict[str, str]:
