@@ -31,10 +31,11 @@ COPY --from=wheel /wheels /wheels
 RUN /opt/gprune/bin/pip install --no-deps --force-reinstall /wheels/*.whl
 
 FROM ${PYTHON_IMAGE} AS cpu
-# vLLM's CPU kernels are linked against libnuma. Its version is Debian's to choose, with its security updates.
+# vLLM's CPU kernels are linked against libnuma, and its sampler is compiled at the first request for log-probabilities.
+# Versions are Debian's to choose, with its security updates.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libnuma1 \
+    && apt-get install --yes --no-install-recommends g++ libnuma1 \
     && rm -rf /var/lib/apt/lists/* \
     && mkdir --mode=1777 /cache
 COPY --from=cpu-environment /opt/gprune /opt/gprune
@@ -50,7 +51,7 @@ LABEL org.opencontainers.image.title="gprune-vllm" \
 ENV PATH="/opt/gprune/bin:${PATH}" \
     HOME=/cache \
     USER=gprune \
-    PYTHONDONTWRITEBYTECODE=1 \
+    TORCHINDUCTOR_CACHE_DIR=/cache/torchinductor \
     VLLM_PLUGINS=gprune \
     VLLM_CPU_KVCACHE_SPACE=1 \
     VLLM_NO_USAGE_STATS=1
@@ -79,7 +80,7 @@ LABEL org.opencontainers.image.title="gprune-vllm" \
 # As in the CPU image. VLLM_PLUGINS names all plugins that load: add others, such as LoRA resolvers, after a comma.
 ENV HOME=/cache \
     USER=gprune \
-    PYTHONDONTWRITEBYTECODE=1 \
+    TORCHINDUCTOR_CACHE_DIR=/cache/torchinductor \
     VLLM_PLUGINS=gprune \
     VLLM_NO_USAGE_STATS=1
 WORKDIR /cache
@@ -91,7 +92,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30m \
 ENTRYPOINT ["vllm", "serve"]
 
 FROM plugin AS ray
-# vLLM's image comes without Ray. Everything else that Ray needs is there.
+# vLLM's image comes without Ray.
 RUN uv pip install --system --no-cache 'ray[default]==2.60.0'
 USER 10001:10001
 

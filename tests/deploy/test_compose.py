@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.tools import BIN, ROOT, misspell, run, serve_arguments
+from tests.deploy.tools import BIN, ROOT, misspell, prune_settings, run, serve_arguments
 
 FOLDER = ROOT / "deploy" / "compose"
 FILE = FOLDER / "compose.yaml"
@@ -102,8 +102,6 @@ def example() -> list[tuple[str, str]]:
 
 
 def test_settings_of_the_example_are_settings() -> None:
-    from tests.deploy.tools import prune_settings
-
     prune_settings(dict(example()))
 
 
@@ -115,6 +113,13 @@ def test_containers_have_no_more_rights_than_they_need(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("cap_add", []) == (["SYS_ADMIN"] if name == "dcgm-exporter" else [])
     assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", ["server", "server-cpu"])
+def test_caches_and_temporary_files_are_all_that_a_server_can_write(name: str) -> None:
+    service = document()["services"][name]
+    assert service["volumes"] == ["model-cache:/cache"]
+    assert service["tmpfs"] == ["/tmp:exec,mode=1777"]
 
 
 @pytest.mark.parametrize("name", document()["services"])

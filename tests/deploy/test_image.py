@@ -107,6 +107,7 @@ def test_images_load_the_plugin_and_run_as_nobody_in_particular(stage: str) -> N
     variables = environment(stage)
     assert variables["VLLM_PLUGINS"] == "gprune"
     assert variables["HOME"] == last(stage, "VOLUME") == last(stage, "WORKDIR") == "/cache"
+    assert variables["TORCHINDUCTOR_CACHE_DIR"].startswith("/cache/")
     assert variables["USER"]  # torch asks for the name of a UID that /etc/passwd may not know
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last(stage, "USER"))  # numeric, so that a cluster sees it is not root
     assert any("mkdir --mode=1777 /cache" in instruction.value for instruction in stages()[stage])
@@ -243,7 +244,12 @@ def test_installed_wheel_serves(stage: str, clean: Path, checkpoint: Path, tmp_p
     """Started by the image's entry point, in its environment but for the paths."""
     program, *arguments = json.loads(last(stage, "ENTRYPOINT"))
     commands = {"gprune-serve": [str(clean.parent / program)], "vllm": [str(clean), "-Pm", "vllm.entrypoints.cli.main"]}
-    variables = environment(stage) | {"HOME": str(tmp_path), "PATH": f"{clean.parent}:/usr/bin:/bin", "PYTHONPATH": ""}
+    variables = environment(stage) | {
+        "HOME": str(tmp_path),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
+        "PATH": f"{clean.parent}:/usr/bin:/bin",
+        "PYTHONPATH": "",
+    }
     with serve(
         checkpoint, tmp_path / "server.log", command=[*commands[program], *arguments], environment=variables
     ) as running:
