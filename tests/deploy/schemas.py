@@ -1,9 +1,8 @@
 """What deployment files may say, as JSON schemas that refuse every key they do not name.
 
-Kinds that Kubernetes itself defines are held against its own schemas. For the rest, whose charts and CRDs ignore or are
-not at hand to refuse a misspelt key, the schemas here name the fields that the files under deploy/ use. They were
-derived from: prometheus-operator 0.84, KEDA 2.17, KServe 0.20, KubeRay 1.7, vllm-stack 0.1.12 and llm-d-modelservice
-v0.4.12.
+Kinds that Kubernetes itself defines are held against its own schemas. For the rest the schemas here name the fields
+that the files under deploy/ use: charts ignore a key that they do not know. They were derived from
+prometheus-operator 0.93, KEDA 2.20, KServe 0.20, KubeRay 1.7, vllm-stack 0.1.12 and llm-d-modelservice v0.4.12.
 """
 
 import json
@@ -23,6 +22,7 @@ BOOLEAN: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|[smhd]))+$"}
 NUMERAL: Schema = {"type": "string", "pattern": "^[0-9]+$"}
+STRINGS: Schema = {"type": "object", "additionalProperties": STRING}
 EMPTY: Schema = {"type": "object", "maxProperties": 0}
 
 
@@ -43,8 +43,7 @@ def kubernetes(definition: str) -> Schema:
 
 def resource(api_version: str, kind: str, spec: Schema) -> Schema:
     """An object as a cluster takes it."""
-    labels = {"type": "object", "additionalProperties": STRING}
-    metadata = closed(("namespace", "labels"), name=STRING, namespace=STRING, labels=labels)
+    metadata = closed(("namespace", "labels"), name=STRING, namespace=STRING, labels=STRINGS)
     return closed(apiVersion={"const": api_version}, kind={"const": kind}, metadata=metadata, spec=spec)
 
 
@@ -62,6 +61,26 @@ POD_MONITOR = resource(
     closed(
         selector=kubernetes("apimachinery.pkg.apis.meta.v1.LabelSelector"),
         podMetricsEndpoints=array(closed(port=STRING, path=STRING, interval=DURATION)),
+    ),
+)
+
+PROMETHEUS_RULE = resource(
+    "monitoring.coreos.com/v1",
+    "PrometheusRule",
+    closed(
+        groups=array(
+            closed(
+                name=STRING,
+                rules=array(
+                    {
+                        "oneOf": [
+                            closed(record=STRING, expr=STRING),
+                            closed(alert=STRING, expr=STRING, **{"for": DURATION}, labels=STRINGS, annotations=STRINGS),
+                        ]
+                    }
+                ),
+            )
+        )
     ),
 )
 
@@ -192,7 +211,13 @@ LLM_D = closed(
     ),
 )
 
-KINDS = {"PodMonitor": POD_MONITOR, "ScaledObject": SCALED_OBJECT, "LLMInferenceService": KSERVE, "RayCluster": RAY}
+KINDS = {
+    "LLMInferenceService": KSERVE,
+    "PodMonitor": POD_MONITOR,
+    "PrometheusRule": PROMETHEUS_RULE,
+    "RayCluster": RAY,
+    "ScaledObject": SCALED_OBJECT,
+}
 
 
 def complaints(document: Any, schema: Schema) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.deploy.schemas import kubernetes_complaints
@@ -117,9 +117,9 @@ def test_arguments_are_those_of_vllm(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_settings_are_settings(overlay: str) -> None:
-    settings = objects(overlay)["ConfigMap"]
-    prune_settings(settings["data"])
-    assert {"configMapRef": {"name": settings["metadata"]["name"]}} in container(overlay)["envFrom"]
+    configuration = objects(overlay)["ConfigMap"]
+    prune_settings(configuration["data"])
+    assert {"configMapRef": {"name": configuration["metadata"]["name"]}} in container(overlay)["envFrom"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -172,6 +172,7 @@ def test_caches_and_temporary_files_are_all_that_can_be_written(overlay: str) ->
 
 
 # An address that hypothesis takes from the special ranges of IANA's registries as often as from anywhere else.
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_images_are_fetched_from_public_addresses_alone(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     if admitted(address, 443):
