@@ -9,11 +9,27 @@ from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 
 if TYPE_CHECKING:
     from gprune_vllm.graph import gprune_scores
-    from gprune_vllm.selectors import register_selector, select_tokens
+    from gprune_vllm.selection import Selection
+    from gprune_vllm.selectors import register_merger, register_selector, select_tokens
 
-__all__ = ["PruneSpec", "TokenPlan", "gprune_scores", "plan_tokens", "register_selector", "select_tokens"]
+__all__ = [
+    "PruneSpec",
+    "Selection",
+    "TokenPlan",
+    "gprune_scores",
+    "plan_tokens",
+    "register_merger",
+    "register_selector",
+    "select_tokens",
+]
 
-_LAZY = {"gprune_scores": "graph", "register_selector": "selectors", "select_tokens": "selectors"}
+_LAZY = {
+    "Selection": "selection",
+    "gprune_scores": "graph",
+    "register_merger": "selectors",
+    "register_selector": "selectors",
+    "select_tokens": "selectors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,11 +14,14 @@ class VisualTokenAccount:
     Attributes:
         input: tokens before pruning.
         kept: tokens after it.
-        ratio: the ratio in force.
+        ratio: the ratio in force; under a budget, the fraction of patch tokens that it pruned, to four decimals.
         output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
             their original positions; None where the prompt's own length is all that counts.
         images: how many images the prompt has.
-        source: where the ratio came from.
+        source: where the ratio or the budget came from.
+        method: how tokens are selected.
+        budget: what was asked for each image in place of a ratio.
+        patches: the tokens before pruning without newlines.
     """
 
     input: int
@@ -27,3 +30,6 @@ class VisualTokenAccount:
     output_limit: int | None = None
     images: int = 1
     source: Literal["request", "default"] = "request"
+    method: str = "gprune"
+    budget: int | None = None
+    patches: int = 0

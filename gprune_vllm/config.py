@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
 
+# What sets by default what a field of a request asks for; a server has no budget by default.
+_FLAGS_INSTEAD = {
+    "prune_ratio": "--default-prune-ratio",
+    "visual_token_budget": "--default-prune-ratio",
+    "prune_method": "--prune-method",
+}
+
 
 class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
     """Configuration hook of `LlavaNextForConditionalGeneration`.
@@ -27,9 +34,8 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
 
     @staticmethod
     def verify_and_update_model_config(model_config: "ModelConfig") -> None:
-        settings = PruneSettings.load()
+        settings = PruneSettings.load().with_methods(_registered_methods())
         hf_config = model_config.hf_config
-        _check_method(settings)
         _check_features(hf_config)
         _check_processor_kwargs(model_config)
         setattr(hf_config, SETTINGS_ATTRIBUTE, settings.model_dump())
@@ -49,13 +55,10 @@ def settings_of(hf_config: Any) -> PruneSettings:
     return PruneSettings(**getattr(hf_config, SETTINGS_ATTRIBUTE))
 
 
-def _check_method(settings: PruneSettings) -> None:
-    from gprune_vllm.selectors import selector_names
+def _registered_methods() -> list[str]:
+    from gprune_vllm.selectors import selector_names  # torch, which is not needed to register
 
-    if settings.prune_method not in selector_names():
-        raise ValueError(
-            f"--prune-method {settings.prune_method!r} is unknown; choose one of {', '.join(selector_names())}"
-        )
+    return selector_names()
 
 
 def _check_features(hf_config: Any) -> None:
@@ -73,11 +76,12 @@ def _check_features(hf_config: Any) -> None:
 
 
 def _check_processor_kwargs(model_config: "ModelConfig") -> None:
-    """Refuse a ratio among the server's processor arguments: vLLM leaves those out of its cache keys."""
+    """Refuse pruning among the server's processor arguments: vLLM leaves those out of its cache keys."""
     multimodal_config = model_config.multimodal_config
     kwargs = (multimodal_config.mm_processor_kwargs if multimodal_config else None) or {}
-    if "prune_ratio" in kwargs:
-        raise ValueError("prune_ratio in --mm-processor-kwargs would corrupt caches; use --default-prune-ratio")
+    for field, flag in _FLAGS_INSTEAD.items():
+        if field in kwargs:
+            raise ValueError(f"{field} in --mm-processor-kwargs would corrupt caches; use {flag}")
 
 
 def _check_original_positions(vllm_config: "VllmConfig") -> None:

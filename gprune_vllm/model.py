@@ -14,11 +14,13 @@ from vllm.model_executor.models.llava_next import LlavaNextForConditionalGenerat
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
+from gprune_vllm.attention import TowerAttention
 from gprune_vllm.config import settings_of
-from gprune_vllm.plan import TokenPlan, largest_plan
+from gprune_vllm.plan import PlannedImage, largest_plan
 from gprune_vllm.positions import PositionOffsets, append_offsets, request_positions, split_offsets
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor, GPruneLlavaNextProcessingInfo
 from gprune_vllm.pruning import KeptPatches, insert_newlines, keep_patches
+from gprune_vllm.selectors import needs_attention
 from gprune_vllm.timing import SelectionTimer, SharedHistogram, metrics_directory
 
 
@@ -31,7 +33,7 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
     """Changes against `vllm.model_executor.models.llava_next.LlavaNextForConditionalGeneration` (vLLM 0.32):
 
     - `embed_multimodal` prunes the images whose plan says so, in micro-batches of no more crops than vLLM profiled,
-      and hands all others to the base class untouched;
+      and hands all others to the base class untouched. Methods that need it are told what the tower attends to;
     - with original positions, `get_mrope_input_positions`, `embed_input_ids` and `forward` give kept tokens the
       positions they had in the unpruned sequence (see `gprune_vllm.positions`); the language model keeps plain RoPE;
     - `get_mm_lora_token_counts` counts what the tower and the projector really see.
@@ -41,7 +43,8 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         self.settings = settings_of(self.config)
         self.crop_limit = _crop_limit(vllm_config)
-        self.timer = _selection_timer(self.settings.prune_method)
+        self.timer = _selection_timer(self.settings.methods)
+        self.tower_attention = _tower_attention(self)
         self.offsets: PositionOffsets | None = None
         if self.settings.prune_positions == "original":
             max_num_tokens = vllm_config.scheduler_config.max_num_batched_tokens
@@ -50,11 +53,11 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
     def embed_multimodal(self, **kwargs: object) -> Any:
         """Embeddings of each image, `[kept, hidden_size]`, pruned ones with their position offsets appended."""
         rows: Any = kwargs.pop(PLAN_FIELD, ())
-        plans = [_plan_row(row) for row in rows]
-        if not any(plan.pruned for plan, _ in plans):
+        planned = [PlannedImage.of(row.tolist()) for row in rows]
+        if not any(image.plan.pruned for image in planned):
             return super().embed_multimodal(**kwargs)
         inputs = self._parse_and_validate_image_input(**kwargs)
-        images = list(zip(inputs["pixel_values"], inputs["image_sizes"], plans, strict=True))
+        images = list(zip(inputs["pixel_values"], inputs["image_sizes"], planned, strict=True))
         return [
             embeddings
             for batch in self._micro_batches(images)
@@ -78,35 +81,51 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         yield batch
 
     def _embed_images(
-        self, pixel_values: Sequence[Tensor], sizes: Sequence[Tensor], plans: Sequence[tuple[TokenPlan, int]]
+        self, pixel_values: Sequence[Tensor], sizes: Sequence[Tensor], planned: Sequence[PlannedImage]
     ) -> list[Tensor]:
         """Run tower, selection and projector on a micro-batch.
 
         Args:
             pixel_values: of each image `[crops, 3, crop_size, crop_size]`, possibly padded with empty crops.
             sizes: of each image `[2]`, `(height, width)`.
-            plans: of each image its plan and seed.
+            planned: of each image what the processor told.
         """
         needed = [
-            pixels[: plan.crops] if plan.pruned else pixels
-            for pixels, (plan, _) in zip(pixel_values, plans, strict=True)
+            pixels[: image.plan.crops] if image.plan.pruned else pixels
+            for pixels, image in zip(pixel_values, planned, strict=True)
         ]
-        stacked = self._image_pixels_to_features(self.vision_tower, torch.cat(needed))
-        features = stacked.split([len(pixels) for pixels in needed])  # [crops, patches, hidden_size] an image
+        features, seen = self._run_tower(needed, planned)
         if self.settings.prune_stage == "vision":
-            images = [self._keep(*image) for image in zip(features, plans, strict=True)]
-            projected = self._project(images)
+            projected = self._project([self._keep(*image) for image in zip(features, seen, planned, strict=True)])
         else:
-            projected = [self._keep(*image) for image in zip(self._project(features), plans, strict=True)]
-        return [self._merge(*image) for image in zip(projected, sizes, plans, strict=True)]
+            projected = [self._keep(*image) for image in zip(self._project(features), seen, planned, strict=True)]
+        return [self._merge(*image) for image in zip(projected, sizes, planned, strict=True)]
 
-    def _keep(self, features: Tensor, planned: tuple[TokenPlan, int]) -> Tensor | KeptPatches:
+    def _run_tower(
+        self, pixel_values: Sequence[Tensor], planned: Sequence[PlannedImage]
+    ) -> tuple[Sequence[Tensor], list[dict[str, Tensor]]]:
+        """Features `[crops, patches, hidden_size]` of each image, and what its crops attended to if that is needed."""
+        crops = [len(pixels) for pixels in pixel_values]
+        wanted = any(image.plan.pruned and needs_attention(self._method(image)) for image in planned)
+        if not wanted or self.tower_attention is None:
+            features = self._image_pixels_to_features(self.vision_tower, torch.cat(list(pixel_values)))
+            return features.split(crops), [{} for _ in crops]
+        with self.tower_attention.watching():
+            features = self._image_pixels_to_features(self.vision_tower, torch.cat(list(pixel_values)))
+        parts = {name: values.split(crops) for name, values in self.tower_attention.take().items()}
+        return features.split(crops), [{name: part[i] for name, part in parts.items()} for i in range(len(crops))]
+
+    def _keep(self, features: Tensor, seen: dict[str, Tensor], image: PlannedImage) -> Tensor | KeptPatches:
         """Drop an image's patch tokens that do not stay; unpruned images pass."""
-        plan, seed = planned
-        if not plan.pruned:
+        if not image.plan.pruned:
             return features
-        with self.timer.time(features.device) if self.timer else nullcontext():
-            return keep_patches(features, plan, self.settings.prune_method, seed=seed, **self.settings.selector_options)
+        method = self._method(image)
+        with self.timer.time(features.device, method) if self.timer else nullcontext():
+            return keep_patches(features, image.plan, method, seen, seed=image.seed, **self.settings.selector_options)
+
+    def _method(self, image: PlannedImage) -> str:
+        """The name of an image's selection method."""
+        return self.settings.methods[image.method]
 
     def _project(self, images: Sequence[Any]) -> list[Any]:
         """Project all images' tokens in one call."""
@@ -119,12 +138,12 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
             for part, image in zip(parts, images, strict=True)
         ]
 
-    def _merge(self, image: Tensor | KeptPatches, size: Tensor, planned: tuple[TokenPlan, int]) -> Tensor:
+    def _merge(self, image: Tensor | KeptPatches, size: Tensor, planned: PlannedImage) -> Tensor:
         """Lay out an image's projected tokens as the language model reads them, newlines included."""
         if not isinstance(image, KeptPatches):
             merged: Tensor = self._merge_image_patch_embeddings(size, image, strategy="spatial_unpad")
             return merged
-        embeddings, offsets = insert_newlines(image, self.image_newline, planned[0])
+        embeddings, offsets = insert_newlines(image, self.image_newline, planned.plan)
         return append_offsets(embeddings, offsets) if self.offsets is not None else embeddings
 
     def get_mrope_input_positions(
@@ -173,18 +192,12 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
         )
         row = mm_kwargs.get(PLAN_FIELD) if mm_kwargs else None
-        if row is None or not (plan := _plan_row(row.data)[0]).pruned or connector is None:
+        if row is None or not (plan := PlannedImage.of(row.data.tolist()).plan).pruned or connector is None:
             return tower, connector
         crops = mm_kwargs["pixel_values"].data.shape[0]
         if self.settings.prune_stage == "vision":
-            return tower // crops * plan.crops, plan.base_kept + plan.grid_kept
+            return tower // crops * plan.crops, plan.patches_kept
         return tower // crops * plan.crops, connector // crops * plan.crops
-
-
-def _plan_row(row: Tensor) -> tuple[TokenPlan, int]:
-    """An image's plan and seed, from the field the processor made."""
-    *plan, seed = row.tolist()
-    return TokenPlan(*plan), seed
 
 
 def _dropped(feature: MultiModalFeatureSpec) -> int:
@@ -192,8 +205,16 @@ def _dropped(feature: MultiModalFeatureSpec) -> int:
     row = feature.data.get(PLAN_FIELD) if feature.data is not None else None
     if row is None:
         return 0
-    plan, _ = _plan_row(row.data)
+    plan = PlannedImage.of(row.data.tolist()).plan
     return plan.input - plan.kept
+
+
+def _tower_attention(model: GPruneLlavaNextForConditionalGeneration) -> TowerAttention | None:
+    """A watch on the tower's attention, where an enabled method needs it."""
+    if not any(needs_attention(method) for method in model.settings.methods):
+        return None
+    class_token = model.config.vision_feature_select_strategy == "default"
+    return TowerAttention(model.vision_tower, class_token)
 
 
 def _crop_limit(vllm_config: VllmConfig) -> int:
@@ -211,12 +232,12 @@ def _crop_limit(vllm_config: VllmConfig) -> int:
     return images * largest.crops
 
 
-def _selection_timer(method: str) -> SelectionTimer | None:
+def _selection_timer(methods: Sequence[str]) -> SelectionTimer | None:
     """A timer in one worker of each tensor-parallel group, where the API process is on the same machine."""
     directory = metrics_directory()
     if get_tensor_model_parallel_rank() or directory is None or not directory.is_dir():
         return None
-    return SelectionTimer(SharedHistogram(directory, method))
+    return SelectionTimer(SharedHistogram(directory, methods))
 
 
 def _rotary_positions(language_model: torch.nn.Module) -> int:

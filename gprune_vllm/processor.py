@@ -1,7 +1,7 @@
 """The multimodal processor: turns image sizes and a requested ratio into token plans, placeholders and cache keys."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 from zlib import crc32
@@ -16,14 +16,14 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.config import settings_of
-from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
-from gprune_vllm.refusal import RATIO_KEY, PruneRefusal, resolve_ratio
+from gprune_vllm.plan import PlannedImage, PruneSpec, TokenPlan, largest_plan, plan_tokens
+from gprune_vllm.refusal import BUDGET_KEY, FIELDS, METHOD_KEY, RATIO_KEY, PruneRefusal, blamed_field, resolve_request
 from gprune_vllm.settings import PruneSettings
 
 SETTINGS_KEY = "prune_settings"
 """Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 PLAN_FIELD = "token_plan"
-"""Field that carries each image's plan and seed to the model: `[len(TokenPlan) + 1]` int64, kept on the CPU."""
+"""Field that carries each `PlannedImage` to the model, as the int64 tensor of its row, kept on the CPU."""
 
 
 @dataclass
@@ -39,12 +39,13 @@ class PlannedPlaceholders(PromptUpdateDetails):
 
 @dataclass
 class PlannedInputs(ProcessorInputs):
-    """Inputs of one call of the processor, collecting its plans. Whether the request named a ratio is kept too.
+    """Inputs of one call of the processor, with what was asked and whether the request asked it, collecting its plans.
 
-    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for the result.
+    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
     """
 
     placeholders: list[PlannedPlaceholders] = field(default_factory=list)
+    spec: PruneSpec = field(default_factory=PruneSpec)
     named: bool = False
 
 
@@ -63,13 +64,19 @@ class GPruneLlavaNextProcessingInfo(LlavaNextProcessingInfo):
         """The server's settings."""
         return settings_of(self.get_hf_config())
 
-    def plan(self, height: int, width: int, ratio: float) -> TokenPlan:
+    def plan(self, height: int, width: int, spec: PruneSpec) -> TokenPlan:
         """The plan of an image of this size, in pixels."""
+        return plan_tokens((height, width), *self._geometry, spec)
+
+    @cached_property
+    def most_patches(self) -> int:
+        """Patch tokens of the largest image."""
+        return largest_plan(*self._geometry).patches
+
+    @property
+    def _geometry(self) -> tuple[Any, int, int]:
         config = self.get_hf_config()
-        vision = config.vision_config
-        return plan_tokens(
-            (height, width), config.image_grid_pinpoints, vision.image_size, vision.patch_size, PruneSpec(ratio)
-        )
+        return config.image_grid_pinpoints, config.vision_config.image_size, config.vision_config.patch_size
 
     @property
     def max_position(self) -> int:
@@ -82,8 +89,9 @@ class GPruneLlavaNextProcessingInfo(LlavaNextProcessingInfo):
 class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlavaNextProcessingInfo]):
     """Changes against `vllm.model_executor.models.llava_next.LlavaNextMultiModalProcessor` (vLLM 0.32):
 
-    - `apply` resolves the request's ratio against the settings and replaces it by its canonical form, which is part
-      of the cache keys: absent, 0 and 0.0 hash alike. It adds the request's account of visual tokens to its result;
+    - `apply` resolves what the request asks for against the settings and replaces it by its canonical form, which is
+      part of the cache keys: all that prunes nothing hashes alike. It adds the request's account of visual tokens to
+      its result;
     - `get_dummy_inputs` asks for no pruning, so that vLLM profiles the worst case whatever the default is;
     - each image gets as many placeholders as its plan keeps, and the plan travels to the model as a field.
     """
@@ -92,34 +100,64 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         return replace(super().get_dummy_inputs(*args, **kwargs), hf_processor_mm_kwargs={RATIO_KEY: 0})
 
     def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
-        canonical = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
-        canonical.hf_processor_mm_kwargs = self._canonical(inputs)
-        canonical.named = inputs.hf_processor_mm_kwargs.get(RATIO_KEY) is not None
+        planned = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
+        asked = inputs.hf_processor_mm_kwargs
+        planned.spec = self._spec(inputs)
+        planned.named = asked.get(RATIO_KEY) is not None or asked.get(BUDGET_KEY) is not None
+        planned.hf_processor_mm_kwargs = _without_pruning(asked) | self._canonical(planned)
         # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
-        if unpruned := self._unpruned_tokens(canonical):
-            self._check_positions(len(inputs.prompt) + unpruned)
-        result = super().apply(canonical, timing_ctx)
-        return {**result, ACCOUNT_KEY: self._account(canonical, len(result["prompt_token_ids"]))}
+        self._check_images(planned)
+        result = super().apply(planned, timing_ctx)
+        return {**result, ACCOUNT_KEY: self._account(planned, len(result["prompt_token_ids"]))}
 
-    def _canonical(self, inputs: ProcessorInputs) -> dict[str, object]:
-        """The request's processor arguments with its pruning in canonical form: nothing at all for no pruning."""
-        kwargs = inputs.hf_processor_mm_kwargs
-        requested = kwargs.get(RATIO_KEY)
-        ratio = resolve_ratio(self.info.settings, requested)
-        if isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems):
-            ratio = _ratio_of_embeddings(requested)
-        pruning = {RATIO_KEY: ratio, SETTINGS_KEY: self.info.settings.fingerprint} if ratio else {}
-        return _without_pruning(kwargs) | pruning
+    def _spec(self, inputs: ProcessorInputs) -> PruneSpec:
+        """What the request asks for. Precomputed embeddings are taken whole, and no pruning can be asked of them."""
+        asked = inputs.hf_processor_mm_kwargs
+        spec = resolve_request(self.info.settings, asked)
+        if not isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems):
+            return spec
+        if asked.get(RATIO_KEY) or asked.get(BUDGET_KEY) is not None:
+            field = blamed_field(asked)
+            raise PruneRefusal(f"{field} cannot apply to precomputed image embeddings", field, "embeddings")
+        return PruneSpec(method=spec.method)
 
-    def _unpruned_tokens(self, inputs: ProcessorInputs) -> int:
-        """Tokens that pruned images would add to the prompt unpruned; images known by name only are left out."""
-        items = inputs.mm_data_items.get("image")
-        if not _ratio(inputs.hf_processor_mm_kwargs) or not isinstance(items, ImageProcessorItems):
-            return 0
-        sizes = [items.get_image_size(index) for index in range(len(items)) if items[index] is not None]
-        return sum(self.info.plan(size.height, size.width, 0.0).input - 1 for size in sizes)
+    def _canonical(self, inputs: PlannedInputs) -> dict[str, object]:
+        """Processor arguments that ask for the pruning: none at all where no image loses a token."""
+        spec = inputs.spec
+        known = None not in _sizes(inputs)
+        if not spec.prunes or (known and not any(plan.pruned for plan in self._plans(inputs, spec))):
+            return {}
+        amount: dict[str, object] = {RATIO_KEY: spec.ratio}
+        if spec.budget is not None:  # larger ones are all the same, and too large for vLLM's hash
+            amount = {BUDGET_KEY: min(spec.budget, self.info.most_patches)}
+        return amount | {METHOD_KEY: spec.method, SETTINGS_KEY: self.info.settings.fingerprint}
 
-    def _check_positions(self, unpruned_length: int) -> None:
+    def _plans(self, inputs: PlannedInputs, spec: PruneSpec) -> list[TokenPlan]:
+        """Plans of the images, those known to vLLM's cache by their name only left out."""
+        return [self.info.plan(size.height, size.width, spec) for size in _sizes(inputs) if size is not None]
+
+    def _check_images(self, inputs: PlannedInputs) -> None:
+        """Refuse what is wrong with the images sent: a budget below the limit, or too many positions."""
+        plans = self._plans(inputs, inputs.spec)
+        if inputs.spec.budget is not None and self.info.settings.max_prune_ratio is not None:
+            least = self._plans(inputs, PruneSpec(self.info.settings.max_prune_ratio))
+            for plan, limit in zip(plans, least, strict=True):
+                self._check_budget(plan, limit)
+        if any(plan.pruned for plan in plans):
+            self._check_positions(inputs, len(inputs.prompt) + sum(plan.input - 1 for plan in plans))
+
+    def _check_budget(self, plan: TokenPlan, limit: TokenPlan) -> None:
+        """Refuse a budget that keeps fewer tokens of an image than the largest ratio does."""
+        if plan.patches_kept < limit.patches_kept:
+            raise PruneRefusal(
+                f"visual_token_budget keeps {plan.patches_kept} of an image's {plan.patches} patch tokens; this "
+                f"server's limit of {self.info.settings.max_prune_ratio} (--max-prune-ratio) keeps at least "
+                f"{limit.patches_kept}",
+                BUDGET_KEY,
+                "above_limit",
+            )
+
+    def _check_positions(self, inputs: PlannedInputs, unpruned_length: int) -> None:
         """Refuse a prompt whose unpruned length exceeds the model's positions, where kept tokens keep theirs."""
         limit = self.info.max_position
         if self.info.settings.prune_positions == "original" and unpruned_length >= limit:
@@ -127,25 +165,18 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
                 f"The prompt's images keep their original positions when they are pruned, and its unpruned length of "
                 f"{unpruned_length} tokens exceeds the model's {limit} positions. Send fewer or smaller images, or ask "
                 "the operator to start with --prune-positions contiguous.",
+                RATIO_KEY if inputs.spec.budget is None else BUDGET_KEY,
                 "positions",
             )
 
     def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
         """Count a prompt's visual tokens."""
-        kept = sum(len(item.full) for item in inputs.placeholders)
-        whole = sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders)
-        account = VisualTokenAccount(
-            input=whole,
-            kept=kept,
-            ratio=_ratio(inputs.hf_processor_mm_kwargs),
-            images=len(inputs.placeholders),
-            source="request" if inputs.named else "default",
-        )
-        if self.info.settings.prune_positions == "contiguous" or kept == whole:
+        account = _count(inputs)
+        dropped = account.input - account.kept
+        if self.info.settings.prune_positions == "contiguous" or not dropped:
             return account
-        unpruned_length = prompt_length + whole - kept
-        self._check_positions(unpruned_length)
-        return replace(account, output_limit=self.info.max_position - unpruned_length)
+        self._check_positions(inputs, prompt_length + dropped)
+        return replace(account, output_limit=self.info.max_position - prompt_length - dropped)
 
     def _cached_apply_hf_processor(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         result = super()._cached_apply_hf_processor(inputs, timing_ctx)
@@ -156,26 +187,22 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
 
     def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
         output = super()._call_hf_processor(hf_data, _without_pruning(hf_kwargs))
-        ratio = _ratio(hf_kwargs)
+        spec = _canonical_spec(hf_kwargs)
         sizes = output["image_sizes"].tolist() if "image_sizes" in output else []
         rows = [
-            self._plan_row(height, width, pixels, ratio)
+            self._planned(self.info.plan(height, width, spec), pixels, spec.method).row()
             for (height, width), pixels in zip(sizes, output.get("pixel_values", []), strict=True)
         ]
         if rows:
-            output[PLAN_FIELD] = torch.tensor(rows, dtype=torch.int64)  # [num_images, len(TokenPlan) + 1]
+            output[PLAN_FIELD] = torch.tensor(rows, dtype=torch.int64)  # [num_images, len(row)]
         return output
 
-    def _plan_row(self, height: int, width: int, pixels: torch.Tensor, ratio: float) -> list[int]:
-        """An image's plan and seed. Its crops may be padded with empty ones, to as many as another image's."""
-        plan = self.info.plan(height, width, ratio)
-        return [*astuple(plan), self._seed(pixels[: plan.crops], ratio)]
-
-    def _seed(self, pixels: torch.Tensor, ratio: float) -> int:
-        """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""
-        if not ratio or self.info.settings.prune_method != "random":
-            return 0
-        return crc32(pixels.cpu().contiguous().view(torch.uint8).numpy().data)
+    def _planned(self, plan: TokenPlan, pixels: torch.Tensor, method: str) -> PlannedImage:
+        """A planned image. Its crops may be padded with empty ones, to as many as another image's."""
+        if not plan.pruned:
+            return PlannedImage(plan)
+        seed = _seed(pixels[: plan.crops]) if method == "random" else 0
+        return PlannedImage(plan, self.info.settings.methods.index(method), seed)
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
@@ -190,32 +217,55 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
         image_token = self.info.get_hf_config().image_token_index
-        ratio = _ratio(hf_processor_mm_kwargs)
+        spec = _canonical_spec(hf_processor_mm_kwargs)
 
         def replacement(index: int) -> PlannedPlaceholders:
             images = mm_items.get_items("image", (ImageEmbeddingItems, ImageProcessorItems))
             if isinstance(images, ImageEmbeddingItems):
                 return PlannedPlaceholders([image_token] * images.get_feature_size(index))
             size = images.get_image_size(index)
-            plan = self.info.plan(size.height, size.width, ratio)
+            plan = self.info.plan(size.height, size.width, spec)
             return PlannedPlaceholders([image_token] * plan.kept, plan=plan)
 
         return [PromptReplacement(modality="image", target=[image_token], replacement=replacement)]
 
 
 def _without_pruning(kwargs: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in kwargs.items() if key not in (RATIO_KEY, SETTINGS_KEY)}
+    return {key: value for key, value in kwargs.items() if key not in (*FIELDS, SETTINGS_KEY)}
 
 
-def _ratio(kwargs: Mapping[str, object]) -> float:
-    """The ratio in canonical processor arguments."""
-    ratio = kwargs.get(RATIO_KEY, 0.0)
-    assert isinstance(ratio, float)
-    return ratio
+def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:
+    """What canonical processor arguments ask for."""
+    return PruneSpec(kwargs.get(RATIO_KEY, 0.0), kwargs.get(BUDGET_KEY), kwargs.get(METHOD_KEY, "gprune"))
 
 
-def _ratio_of_embeddings(requested: object) -> float:
-    """Precomputed embeddings are taken whole: a default does not apply to them, and an explicit ratio cannot."""
-    if requested:
-        raise PruneRefusal("prune_ratio cannot apply to precomputed image embeddings", "embeddings")
-    return 0.0
+def _sizes(inputs: ProcessorInputs) -> list[Any]:
+    """Sizes of the images, None for those known to vLLM's cache by their name only; none for precomputed embeddings."""
+    items = inputs.mm_data_items.get("image")
+    if not isinstance(items, ImageProcessorItems):
+        return []
+    return [None if items[index] is None else items.get_image_size(index) for index in range(len(items))]
+
+
+def _seed(pixels: torch.Tensor) -> int:
+    """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""
+    return crc32(pixels.cpu().contiguous().view(torch.uint8).numpy().data)
+
+
+def _count(inputs: PlannedInputs) -> VisualTokenAccount:
+    """The visual tokens of a prompt whose images are planned."""
+    plans = [item.plan for item in inputs.placeholders if item.plan is not None]
+    patches = sum(plan.patches for plan in plans)
+    ratio = inputs.spec.ratio
+    if inputs.spec.budget is not None and patches:
+        ratio = round(1 - sum(plan.patches_kept for plan in plans) / patches, 4)
+    return VisualTokenAccount(
+        input=sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders),
+        kept=sum(len(item.full) for item in inputs.placeholders),
+        ratio=ratio,
+        images=len(inputs.placeholders),
+        source="request" if inputs.named else "default",
+        method=inputs.spec.method,
+        budget=inputs.spec.budget,
+        patches=patches,
+    )

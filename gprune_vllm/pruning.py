@@ -1,5 +1,6 @@
 """Pruning of one image's features, from the vision tower to the embeddings the language model reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from gprune_vllm.layout import grid_index, grid_positions, newline_positions
 from gprune_vllm.plan import TokenPlan
+from gprune_vllm.selection import Selection
 from gprune_vllm.selectors import select_tokens
 
 
@@ -24,19 +26,26 @@ class KeptPatches:
     positions: Tensor
 
 
-def keep_patches(features: Tensor, plan: TokenPlan, method: str, **options: Any) -> KeptPatches:
+def keep_patches(
+    features: Tensor, plan: TokenPlan, method: str, seen: Mapping[str, Tensor] | None = None, **options: Any
+) -> KeptPatches:
     """Select the patch tokens of one image that stay, base crop and grid as separate groups.
 
     Args:
         features: `[crops, patches_per_side ** 2, hidden_size]`, the base crop first.
+        seen: options that have a value for each token, `[crops, patches_per_side ** 2, ...]`.
     """
     features = features.flatten(0, 1)  # [crops * patches_per_side ** 2, hidden_size]
-    base = features[: plan.base_tokens]
-    grid = features[grid_index(plan, features.device)]
-    kept_base = select_tokens(base, plan.base_kept, method, **options)
-    kept_grid = select_tokens(grid, plan.grid_kept, method, **options)
-    positions = torch.cat((kept_base, grid_positions(plan, features.device)[kept_grid]))
-    return KeptPatches(torch.cat((base[kept_base], grid[kept_grid])), positions)
+    seen = {name: values.flatten(0, 1) for name, values in (seen or {}).items()}
+
+    def select(rows: slice | Tensor, keep: int) -> Selection:
+        of_rows = {name: values[rows] for name, values in seen.items()}
+        return select_tokens(features[rows], keep, method, **of_rows, **options)
+
+    base = select(slice(plan.base_tokens), plan.base_kept)
+    grid = select(grid_index(plan, features.device), plan.grid_kept)
+    positions = torch.cat((base.index, grid_positions(plan, features.device)[grid.index]))
+    return KeptPatches(torch.cat((base.features, grid.features)), positions)
 
 
 def insert_newlines(patches: KeptPatches, newline: Tensor, plan: TokenPlan) -> tuple[Tensor, Tensor]:

@@ -1,34 +1,52 @@
 """Requests that are refused because of their pruning: an HTTP 400 that names the field, and a reason to count."""
 
-from typing import Literal
+from collections.abc import Mapping
 
 from vllm.exceptions import VLLMValidationError
 
-from gprune_vllm.settings import AboveLimitError, PruneSettings
+from gprune_vllm.plan import PruneSpec, SpecError
+from gprune_vllm.settings import PruneSettings
 
-RATIO_KEY = "prune_ratio"
-"""Field of the request that asks for pruning, and its key among `mm_processor_kwargs`."""
-
-Reason = Literal["invalid_ratio", "above_limit", "positions", "embeddings"]
+RATIO_KEY, BUDGET_KEY, METHOD_KEY = "prune_ratio", "visual_token_budget", "prune_method"
+FIELDS = (RATIO_KEY, BUDGET_KEY, METHOD_KEY)
+"""Fields of the request that ask for pruning, and their keys among `mm_processor_kwargs`."""
+REASONS = (
+    "invalid_ratio",
+    "invalid_budget",
+    "invalid_method",
+    "ratio_and_budget",
+    "above_limit",
+    "positions",
+    "embeddings",
+)
+"""Why requests are refused: a label of metrics."""
 
 
 class PruneRefusal(VLLMValidationError):
-    """Changes against `vllm.exceptions.VLLMValidationError` (vLLM 0.32): has a reason, for metrics."""
+    """Changes against `vllm.exceptions.VLLMValidationError` (vLLM 0.32): has a reason, for metrics.
 
-    def __init__(self, message: str, reason: Reason) -> None:
-        super().__init__(message, parameter=RATIO_KEY)
-        self.reason: Reason = reason
+    Args:
+        field: the request's field that is to blame.
+        reason: one of `REASONS`.
+    """
+
+    def __init__(self, message: str, field: str, reason: str) -> None:
+        super().__init__(message, parameter=field)
+        self.reason = reason
 
 
-def resolve_ratio(settings: PruneSettings, requested: object | None) -> float:
-    """The ratio of a request that asked for `requested`; None means the default.
+def resolve_request(settings: PruneSettings, fields: Mapping[str, object]) -> PruneSpec:
+    """What a request gets whose `FIELDS` are these; a field that is None or absent means the default.
 
     Raises:
-        PruneRefusal: it is not a number in [0, 1), or above the server's limit.
+        PruneRefusal: see `PruneSettings.resolve`.
     """
     try:
-        return settings.resolve(requested).ratio
-    except AboveLimitError as error:
-        raise PruneRefusal(str(error), "above_limit") from error
-    except ValueError as error:
-        raise PruneRefusal(str(error), "invalid_ratio") from error
+        return settings.resolve(fields.get(RATIO_KEY), fields.get(BUDGET_KEY), fields.get(METHOD_KEY))
+    except SpecError as error:
+        raise PruneRefusal(str(error), error.field, error.reason) from error
+
+
+def blamed_field(fields: Mapping[str, object]) -> str:
+    """The field by which a request, or else the operator's default, asked for as much pruning as it did."""
+    return BUDGET_KEY if fields.get(BUDGET_KEY) is not None else RATIO_KEY

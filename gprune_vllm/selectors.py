@@ -1,16 +1,22 @@
 """Which visual tokens stay: the registry of selection methods behind one signature."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from gprune_vllm.graph import gprune_scores
+from gprune_vllm.diversity import diverse_tokens
+from gprune_vllm.dominance import dominant_tokens
+from gprune_vllm.drawing import draw_tokens
+from gprune_vllm.graph import Score, Similarity, gprune_scores
+from gprune_vllm.merging import merge_tokens
+from gprune_vllm.selection import Selection
 
 
 class Selector(Protocol):
-    """A selection method.
+    """A selection method that keeps tokens as they are.
 
     It is called with `features` `[..., num_tokens, hidden_size]`, `0 < keep < num_tokens` and its own options, and
     returns `[..., keep]` int64 indices along `num_tokens`, in any order, without repetition and without
@@ -20,15 +26,48 @@ class Selector(Protocol):
     def __call__(self, features: Tensor, keep: int, **options: Any) -> Tensor: ...
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Tensor])
-_SELECTORS: dict[str, Selector] = {}
+class Merger(Protocol):
+    """A selection method that changes the tokens it keeps. It is called as a `Selector` is, under the same promises."""
+
+    def __call__(self, features: Tensor, keep: int, **options: Any) -> Selection: ...
 
 
-def register_selector(name: str) -> Callable[[_Function], _Function]:
-    """Register the decorated function as the method `name`, replacing an earlier one. See `Selector`."""
+@dataclass(frozen=True, slots=True)
+class _Method:
+    select: Callable[..., Selection]
+    needs_attention: bool
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_METHODS: dict[str, _Method] = {}
+
+
+def register_selector(name: str, needs_attention: bool = False) -> Callable[[_Function], _Function]:
+    """Register the decorated function as the method `name`, replacing an earlier one. See `Selector`.
+
+    Args:
+        needs_attention: whether to call it with the options `attention` and `keys` of `gprune_vllm.dominance`.
+    """
 
     def register(function: _Function) -> _Function:
-        _SELECTORS[name] = function
+        def select(features: Tensor, keep: int, **options: Any) -> Selection:
+            return Selection.of(features, function(features, keep, **options))
+
+        _METHODS[name] = _Method(select, needs_attention)
+        return function
+
+    return register
+
+
+def register_merger(name: str, needs_attention: bool = False) -> Callable[[_Function], _Function]:
+    """Register the decorated function as the method `name`, as `register_selector` does. See `Merger`."""
+
+    def register(function: _Function) -> _Function:
+        def select(features: Tensor, keep: int, **options: Any) -> Selection:
+            merged: Selection = function(features, keep, **options)
+            return merged.ordered()
+
+        _METHODS[name] = _Method(select, needs_attention)
         return function
 
     return register
@@ -36,10 +75,15 @@ def register_selector(name: str) -> Callable[[_Function], _Function]:
 
 def selector_names() -> list[str]:
     """Names of all registered methods, sorted."""
-    return sorted(_SELECTORS)
+    return sorted(_METHODS)
 
 
-def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options: Any) -> Tensor:
+def needs_attention(method: str) -> bool:
+    """Whether a registered method wants to know what the vision tower attends to."""
+    return _METHODS[method].needs_attention
+
+
+def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options: Any) -> Selection:
     """Select the tokens that stay.
 
     Args:
@@ -49,19 +93,20 @@ def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options
         options: passed on to the method.
 
     Returns:
-        `[..., keep]` int64 indices, ascending.
+        `keep` tokens of each group, by ascending index.
 
     Raises:
-        ValueError: `keep` is not between 0 and `num_tokens`, or the method is unknown.
+        ValueError: `keep` is out of range, the method is not registered, or it lacks an option it needs.
     """
     num_tokens = features.shape[-2]
     if not 0 <= keep <= num_tokens:
         raise ValueError(f"keep must be between 0 and {num_tokens}, got {keep}")
-    if method not in _SELECTORS:
+    if method not in _METHODS:
         raise ValueError(f"unknown method {method!r}; registered are {', '.join(selector_names())}")
     if keep in (0, num_tokens):  # nothing to choose
-        return torch.arange(keep, device=features.device).expand(*features.shape[:-2], keep)
-    return _SELECTORS[method](features, keep, **options).sort(dim=-1).values
+        index = torch.arange(keep, device=features.device).expand(*features.shape[:-2], keep)
+        return Selection(features[..., :keep, :], index)
+    return _METHODS[method].select(features, keep, **options)
 
 
 @register_selector("gprune")
@@ -71,10 +116,17 @@ def gprune(
     threshold: float = 0.5,
     temperature: float | None = 0.03,
     iterations: int = 5,
+    score: Score = "l2norm",
+    similarity: Similarity = "cosine",
+    graph: bool = True,
     **_: Any,
 ) -> Tensor:
-    """The tokens with the largest information score. Source: arXiv 2501.02268, equation 6."""
-    return gprune_scores(features, threshold, temperature, iterations).topk(keep, dim=-1).indices
+    """The tokens with the largest information score. Source: arXiv 2501.02268, equation 6.
+
+    Without the graph, they are those with the largest initial score: the rows of its table 2.
+    """
+    scores = gprune_scores(features, threshold, temperature, iterations, score, similarity, graph)
+    return scores.topk(keep, dim=-1).indices
 
 
 @register_selector("l2norm")
@@ -86,26 +138,27 @@ def l2norm(features: Tensor, keep: int, **_: Any) -> Tensor:
 
 @register_selector("random")
 def random(features: Tensor, keep: int, seed: int | None = None, **_: Any) -> Tensor:
-    """Tokens drawn uniformly without replacement. Source: arXiv 2501.02268, the "Random" rows of table 1.
-
-    The draw depends on the content only, so that an image encoded again keeps the same tokens. `seed` names the
-    content where the caller knows a more stable name for it than the features' own bits.
-    """
-    # A filled tensor, not a copied one: copying a number to the device would wait for it.
-    content = _content_seed(features) if seed is None else _mix(torch.full((), seed, device=features.device))
-    ticket = torch.arange(features.shape[-2], device=features.device) + content.unsqueeze(-1)
-    return _mix(ticket.expand(features.shape[:-1])).topk(keep, dim=-1).indices
+    """Tokens drawn uniformly without replacement. Source: arXiv 2501.02268, the "Random" rows of table 1."""
+    return draw_tokens(features, keep, seed)
 
 
-def _content_seed(features: Tensor) -> Tensor:
-    """A seed of each group, `[...]` int64, from the bits of `features` `[..., num_tokens, hidden_size]`."""
-    bits = features.float().view(torch.int32).long().flatten(-2)  # [..., num_tokens * hidden_size]
-    places = torch.arange(bits.shape[-1], device=bits.device)
-    return _mix((bits * (2 * places + 1)).sum(dim=-1))
+@register_selector("divprune")
+def divprune(features: Tensor, keep: int, **_: Any) -> Tensor:
+    """Tokens as unlike each other as can be. Source: arXiv 2503.02175 (DivPrune, CVPR 2025)."""
+    return diverse_tokens(features, keep)
 
 
-def _mix(values: Tensor) -> Tensor:
-    """Scramble int64 values one to one. Source: the finaliser of SplitMix64 (Steele, Lea, Flood, 2014)."""
-    values = (values ^ (values >> 30 & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
-    values = (values ^ (values >> 27 & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
-    return values ^ (values >> 31 & 0x1FFFFFFFF)
+@register_merger("tome")
+def tome(features: Tensor, keep: int, **_: Any) -> Selection:
+    """Tokens merged in pairs of the most alike. Source: arXiv 2210.09461 (ToMe, ICLR 2023)."""
+    return merge_tokens(features, keep)
+
+
+@register_merger("visionzip", needs_attention=True)
+def visionzip(
+    features: Tensor, keep: int, attention: Tensor | None = None, keys: Tensor | None = None, **_: Any
+) -> Selection:
+    """Tokens the tower attends to, and the others merged. Source: arXiv 2412.04467 (VisionZip, CVPR 2025)."""
+    if attention is None:
+        raise ValueError("visionzip needs the option attention, [..., num_tokens]: what the vision tower attends to")
+    return dominant_tokens(features, keep, attention, keys)

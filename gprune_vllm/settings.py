@@ -1,16 +1,22 @@
 """What the operator set: one validated model, from the command line or from `GPRUNE_...` environment variables."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gprune_vllm.plan import PruneSpec
+from gprune_vllm.plan import PruneSpec, SpecError, shortened
 
+ALL_METHODS = "all"
+"""Value of `prune_methods` that enables every registered method."""
+FASTV = (
+    "it drops tokens inside the language model, behind the second layer, and an engine with a paged KV cache cannot "
+    "drop tokens mid-model: fastv is a baseline for offline evaluation only"
+)
+"""Why no server has the method `fastv`."""
 
-class AboveLimitError(ValueError):
-    """A request asks for more pruning than the operator allows."""
-
+_ASKED_OR_ALLOWED = {"default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"}
 
 Ratio = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -26,7 +32,11 @@ class PruneSettings(BaseSettings):
 
     default_prune_ratio: Ratio = Field(0.0, description="Pruning ratio of requests that name none, in [0, 1).")
     max_prune_ratio: Ratio | None = Field(None, description="Refuse requests above this ratio. Default: no limit.")
-    prune_method: str = Field("gprune", description="How the visual tokens that stay are selected.")
+    prune_method: str = Field("gprune", description="How the visual tokens that stay are selected by default.")
+    prune_methods: str | None = Field(
+        None,
+        description="Methods that requests may name, separated by commas, or 'all'. The default method is always one.",
+    )
     prune_stage: Literal["vision", "projector"] = Field(
         "vision",
         description="Prune the vision tower's features, so that the projector runs on kept tokens only, or the "
@@ -36,8 +46,16 @@ class PruneSettings(BaseSettings):
         "original",
         description="Give kept tokens the positions they had in the unpruned sequence, or close the gaps.",
     )
+    prune_score: Literal["l2norm", "ones"] = Field(
+        "l2norm", description="Score of a visual token before it is propagated over the graph: its L2 norm, or one."
+    )
+    prune_similarity: Literal["cosine", "euclidean"] = Field(
+        "cosine",
+        description="How alike two visual tokens are: their cosine similarity, or one less their distance in units of "
+        "twice the tokens' mean length.",
+    )
     prune_threshold: Annotated[float, Field(ge=-1, lt=1)] = Field(
-        0.5, description="Cosine similarity from which two visual tokens are joined by an edge."
+        0.5, description="Similarity from which two visual tokens are joined by an edge."
     )
     prune_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         0.03, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
@@ -71,19 +89,64 @@ class PruneSettings(BaseSettings):
         except ValidationError as error:
             raise ValueError("; ".join(_complaint(dict(detail)) for detail in error.errors())) from error
 
-    def resolve(self, ratio: object | None) -> PruneSpec:
-        """What a request gets that asked for `ratio`; None means the default.
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that requests may name, the default first. Plans sent to the model rely on their order."""
+        named = (name.strip() for name in (self.prune_methods or "").split(","))
+        return tuple(dict.fromkeys((self.prune_method, *(name for name in named if name))))
+
+    def with_methods(self, registered: Sequence[str]) -> "PruneSettings":
+        """These settings with 'all' spelled out.
 
         Raises:
-            ValueError: the ratio is not a number in [0, 1).
-            AboveLimitError: it is above the limit.
+            ValueError: a method is not among those registered.
         """
-        spec = PruneSpec(self.default_prune_ratio if ratio is None else ratio)  # type: ignore[arg-type]
+        for name in self.methods:
+            default = name == self.prune_method
+            if name not in registered and (default or name != ALL_METHODS):
+                flag = "--prune-method" if default else "--prune-methods"
+                raise ValueError(f"{flag} {name!r} is unknown{_aside(name)}; choose one of {', '.join(registered)}")
+        spelled = ",".join(registered) if ALL_METHODS in self.methods else self.prune_methods
+        return self.model_copy(update={"prune_methods": spelled})
+
+    def resolve(
+        self, ratio: object | None = None, budget: object | None = None, method: object | None = None
+    ) -> PruneSpec:
+        """What a request gets that asked for these; None means the default.
+
+        Raises:
+            SpecError: the ratio is not a number in [0, 1) or above the limit, the budget is not a positive integer,
+                both are given, or the method is not enabled. Whether a budget is within the limit only an image's
+                plan tells.
+        """
+        if ratio is not None and budget is not None:
+            raise SpecError(
+                "visual_token_budget takes the place of prune_ratio; send one of them",
+                "visual_token_budget",
+                "ratio_and_budget",
+            )
+        if ratio is None and budget is None:
+            ratio = self.default_prune_ratio
+        spec = PruneSpec(0.0 if ratio is None else ratio, budget, self._enabled(method))  # type: ignore[arg-type]
         if self.max_prune_ratio is not None and spec.ratio > self.max_prune_ratio:
-            raise AboveLimitError(
-                f"prune_ratio {spec.ratio} is above this server's limit of {self.max_prune_ratio} (--max-prune-ratio)"
+            raise SpecError(
+                f"prune_ratio {spec.ratio} is above this server's limit of {self.max_prune_ratio} (--max-prune-ratio)",
+                "prune_ratio",
+                "above_limit",
             )
         return spec
+
+    def _enabled(self, method: object | None) -> str:
+        """The method that a request named, or the default."""
+        if method is None:
+            return self.prune_method
+        if isinstance(method, str) and method in self.methods:
+            return method
+        raise SpecError(
+            f"prune_method {shortened(method)} is not enabled{_aside(method)}; choose one of {', '.join(self.methods)}",
+            "prune_method",
+            "invalid_method",
+        )
 
     @property
     def selector_options(self) -> dict[str, Any]:
@@ -92,12 +155,19 @@ class PruneSettings(BaseSettings):
             "threshold": self.prune_threshold,
             "temperature": self.prune_temperature,
             "iterations": self.prune_iterations,
+            "score": self.prune_score,
+            "similarity": self.prune_similarity,
         }
 
     @property
     def fingerprint(self) -> str:
-        """Names everything but the ratio that changes which tokens stay and where: part of cache keys."""
-        return self.model_dump_json(exclude={"default_prune_ratio", "max_prune_ratio", "prune_access_log"})
+        """Names everything that changes which tokens stay and where, but for what requests ask: part of cache keys."""
+        return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"prune_access_log"})
+
+
+def _aside(method: object) -> str:
+    """What a user should know who looks for a method in vain."""
+    return f" ({FASTV})" if method == "fastv" else ""
 
 
 def flag_name(field: str) -> str:

@@ -43,20 +43,19 @@ class SharedHistogram:
 
     Args:
         directory: where an API process looks for it (see `prometheus_client.multiprocess`).
-        method: the value of its only label.
+        methods: the values of its only label.
     """
 
-    def __init__(self, directory: Path, method: str) -> None:
+    def __init__(self, directory: Path, methods: Sequence[str]) -> None:
         self._values = MmapedDict(str(directory / f"histogram_{os.getpid()}-selection.db"))
-        self._keys = {bound: _key("_bucket", ["method", "le"], [method, _text(bound)]) for bound in _bounds()}
-        self._sum = _key("_sum", ["method"], [method])
-        for key in (*self._keys.values(), self._sum):
-            self._values.read_value(key)  # every bucket is there before the first observation
+        for method in methods:  # every bucket is there before the first observation
+            for key in (*(_bucket(method, bound) for bound in _bounds()), _sum(method)):
+                self._values.read_value(key)
 
-    def observe(self, value: float) -> None:
+    def observe(self, method: str, value: float) -> None:
         """Count one observation, in seconds."""
-        self._add(self._keys[next(bound for bound in _bounds() if value <= bound)], 1.0)
-        self._add(self._sum, value)
+        self._add(_bucket(method, next(bound for bound in _bounds() if value <= bound)), 1.0)
+        self._add(_sum(method), value)
 
     def _add(self, key: str, amount: float) -> None:
         value, timestamp = self._values.read_value(key)
@@ -71,27 +70,35 @@ class SelectionTimer:
 
     def __init__(self, histogram: SharedHistogram) -> None:
         self._histogram = histogram
-        self._pending: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
+        self._pending: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
 
     @contextmanager
-    def time(self, device: torch.device) -> Iterator[None]:
-        """Time the work done inside."""
+    def time(self, device: torch.device, method: str) -> Iterator[None]:
+        """Time the work done inside, by this method."""
         if device.type == "cuda":
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             start.record()
             yield
             end.record()
-            self._pending.append((start, end))
+            self._pending.append((method, start, end))
             self._observe_complete()
         else:
             began = perf_counter()
             yield
-            self._histogram.observe(perf_counter() - began)
+            self._histogram.observe(method, perf_counter() - began)
 
     def _observe_complete(self) -> None:
-        while self._pending and self._pending[0][1].query():
-            start, end = self._pending.popleft()
-            self._histogram.observe(start.elapsed_time(end) / 1000)
+        while self._pending and self._pending[0][2].query():
+            method, start, end = self._pending.popleft()
+            self._histogram.observe(method, start.elapsed_time(end) / 1000)
+
+
+def _bucket(method: str, bound: float) -> str:
+    return _key("_bucket", ["method", "le"], [method, _text(bound)])
+
+
+def _sum(method: str) -> str:
+    return _key("_sum", ["method"], [method])
 
 
 def _bounds() -> Sequence[float]:

@@ -13,12 +13,10 @@ class AccessLog:
     """An observer that writes a line when a prompt has been answered, or its client has left.
 
     Args:
-        method: how tokens are selected.
         output: where lines go.
     """
 
-    def __init__(self, method: str, output: TextIO = sys.stdout) -> None:
-        self._method = method
+    def __init__(self, output: TextIO = sys.stdout) -> None:
         self._output = output
 
     def started(self, prompt: PromptRecord) -> None:
@@ -34,8 +32,9 @@ class AccessLog:
             "visual_tokens_input": account.input,
             "visual_tokens_kept": account.kept,
             "prune_ratio": account.ratio,
+            "visual_token_budget": account.budget,
             "ratio_source": account.source,
-            "method": self._method,
+            "method": account.method,
             "prompt_tokens": prompt.prompt_tokens,
             **({} if outcome is None else asdict(outcome)),
         }

@@ -4,6 +4,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from vllm.v1.metrics.buckets import histogram_buckets
 
 from gprune_vllm.flops import DecoderShape
+from gprune_vllm.refusal import REASONS
 from gprune_vllm.settings import PruneSettings
 from server.observation import Outcome, PromptRecord
 
@@ -88,9 +89,10 @@ class PruneMetrics:
         """Series that never were are missing from queries; those known in advance start at zero."""
         for stage in ("input", "kept"):
             self._visual_tokens.labels(stage)
-        for source in ("request", "default"):
-            self._requests.labels(self._settings.prune_method, source)
-        for reason in ("invalid_ratio", "above_limit", "positions", "embeddings"):
+        for method in self._settings.methods:
+            for source in ("request", "default"):
+                self._requests.labels(method, source)
+        for reason in REASONS:
             self._refusals.labels(reason)
         for bucket in RATIO_BUCKETS:
             for collector in (self._images, self._generated, *self._latencies.values()):
@@ -118,7 +120,7 @@ class PruneMetrics:
         """Count a prompt with images that goes to the engine."""
         account, tokens = prompt.account, prompt.prompt_tokens
         dropped = account.input - account.kept
-        self._requests.labels(self._settings.prune_method, account.source).inc()
+        self._requests.labels(account.method, account.source).inc()
         self._images.labels(ratio_bucket(account.ratio)).inc(account.images)
         self._visual_tokens.labels("input").inc(account.input)
         self._visual_tokens.labels("kept").inc(account.kept)

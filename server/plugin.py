@@ -33,7 +33,7 @@ from server.usage import UsageReporter
 class GPruneEndpointPlugin:
     """`vllm.plugins.endpoint_plugins.interface.EndpointPlugin` (vLLM 0.32) for servers of LLaVA-NeXT.
 
-    Generating handlers are built anew, by vLLM's own function, around a renderer that knows `prune_ratio`. A server
+    Generating handlers are built anew, by vLLM's own function, around a renderer that knows about pruning. A server
     of another model keeps its own.
     """
 
@@ -62,7 +62,7 @@ class GPruneEndpointPlugin:
             resolve_default_chat_template_kwargs(args),
         )
         for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
-            setattr(state, handler, UsageReporter(getattr(state, handler), settings.prune_method))
+            setattr(state, handler, UsageReporter(getattr(state, handler)))
 
 
 def _renderer(
@@ -94,7 +94,7 @@ def _renderer(
 
 def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:
     """What is told of each prompt with images."""
-    optional = (annotate_spans(), AccessLog(settings.prune_method) if settings.prune_access_log else None)
+    optional = (annotate_spans(), AccessLog() if settings.prune_access_log else None)
     return [metrics, *(observer for observer in optional if observer is not None)]
 
 

@@ -1,4 +1,4 @@
-"""Where every generating request becomes a prompt: its ratio is validated and passed on."""
+"""Where every generating request becomes a prompt: the pruning it asks for is validated and passed on."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
 from vllm.renderers.online_renderer import OnlineRenderer
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from gprune_vllm.refusal import RATIO_KEY, PruneRefusal, resolve_ratio
+from gprune_vllm.refusal import FIELDS, PruneRefusal, resolve_request
 from gprune_vllm.settings import PruneSettings
 from server.metrics import PruneMetrics
 from server.usage import CURRENT_REQUEST
@@ -17,8 +17,8 @@ OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 class PruneRenderer(OnlineRenderer):
     """Changes against `vllm.renderers.online_renderer.OnlineRenderer` (vLLM 0.32):
 
-    - a request's `prune_ratio` is validated and handed to the multimodal processor, while clients still cannot pass
-      raw `mm_processor_kwargs` unless the operator trusts them;
+    - the pruning that a request asks for is validated and handed to the multimodal processor, while clients still
+      cannot pass raw `mm_processor_kwargs` unless the operator trusts them;
     - the visual tokens of each prompt are noted for its answer's usage, and refusals are counted;
     - output ends before the positions do, where kept tokens keep their original ones.
     """
@@ -37,7 +37,7 @@ class PruneRenderer(OnlineRenderer):
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
         try:
-            conversation, engine_inputs = await self._with_ratio(request, *args, **kwargs)
+            conversation, engine_inputs = await self._with_pruning(request, *args, **kwargs)
         except PruneRefusal as refusal:
             self._metrics.refused(refusal.reason)
             raise
@@ -47,13 +47,14 @@ class PruneRenderer(OnlineRenderer):
                 self._tell(request, account)
         return conversation, engine_inputs
 
-    async def _with_ratio(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render with the request's ratio among its processor arguments; one without images is validated too."""
-        requested = getattr(request, RATIO_KEY, None)
+    async def _with_pruning(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render with the request's pruning among its processor arguments; one without images is validated too."""
+        asked = {field: getattr(request, field, None) for field in FIELDS}
+        named = {field: value for field, value in asked.items() if value is not None}
         client_kwargs = request.mm_processor_kwargs
-        if requested is not None:
-            ratio = resolve_ratio(self._settings, requested)
-            request.mm_processor_kwargs = {**(client_kwargs or {}), RATIO_KEY: ratio}
+        if named:
+            resolve_request(self._settings, named)
+            request.mm_processor_kwargs = {**(client_kwargs or {}), **named}
         try:
             # Upstream adjusts the request in place for tool calls, so that it must see this one and not a copy.
             return await super().preprocess_chat(request, *args, **kwargs)

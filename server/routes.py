@@ -1,4 +1,4 @@
-"""The routes whose bodies take `prune_ratio`. Each replaces vLLM's own of the same path, and then calls it."""
+"""The routes whose bodies ask for pruning. Each replaces vLLM's own of the same path, and then calls it."""
 
 from http import HTTPStatus
 from typing import Any
@@ -25,26 +25,29 @@ STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"te
 
 @router.post("/v1/chat/completions", responses=STREAM)
 async def create_chat_completion(request: PrunableChatRequest, raw_request: Request) -> Any:
-    """Complete a chat, with the images' visual tokens pruned by `prune_ratio`."""
+    """Complete a chat, with the images' visual tokens pruned as it asks."""
     _check_served(request, raw_request)
     return await chat.create_chat_completion(request, raw_request)
 
 
 @router.post("/v1/chat/completions/batch")
 async def create_batch_chat_completion(request: PrunableBatchRequest, raw_request: Request) -> Any:
-    """Complete several chats, with all images' visual tokens pruned by `prune_ratio`."""
+    """Complete several chats, with all images' visual tokens pruned as they ask."""
     _check_served(request, raw_request)
     return await chat.create_batch_chat_completion(request, raw_request)
 
 
 @router.post("/v1/responses", responses=STREAM)
 async def create_responses(request: PrunableResponsesRequest, raw_request: Request) -> Any:
-    """Create a response, with the images' visual tokens pruned by `prune_ratio`."""
+    """Create a response, with the images' visual tokens pruned as it asks."""
     _check_served(request, raw_request)
     return await responses.create_responses(request, raw_request)
 
 
 def _check_served(request: Prunable, raw_request: Request) -> None:
-    """Refuse a ratio where the served model is not one that gprune prunes."""
-    if request.prune_ratio is not None and not raw_request.app.state.gprune_serves:
-        raise VLLMValidationError("prune_ratio is not supported by the served model", parameter="prune_ratio")
+    """Refuse pruning where the served model is not one that gprune prunes."""
+    if raw_request.app.state.gprune_serves:
+        return
+    for field in Prunable.model_fields:
+        if getattr(request, field) is not None:
+            raise VLLMValidationError(f"{field} is not supported by the served model", parameter=field)

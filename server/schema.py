@@ -1,4 +1,4 @@
-"""Request bodies that take `prune_ratio`."""
+"""Request bodies that ask for pruning."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, SkipValidation
 from vllm.entrypoints.openai.chat_completion.protocol import BatchChatCompletionRequest, ChatCompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
-# Declared for the OpenAPI schema. It is validated where the requests of every endpoint pass, in `server.renderer`.
+# Declared for the OpenAPI schema. They are validated where the requests of every endpoint pass, in `server.renderer`.
 RatioField = Annotated[
     SkipValidation[float | None],
     Field(
@@ -16,32 +16,50 @@ RatioField = Annotated[
         json_schema_extra={"minimum": 0, "exclusiveMaximum": 1},
     ),
 ]
+BudgetField = Annotated[
+    SkipValidation[int | None],
+    Field(
+        description="Patch tokens to keep of each image, in place of a ratio. An image of fewer is kept whole.",
+        examples=[320],
+        json_schema_extra={"minimum": 1},
+    ),
+]
+MethodField = Annotated[
+    SkipValidation[str | None],
+    Field(
+        description="How the tokens that stay are selected: one of the methods that the operator enabled. "
+        "Null or absent: the server's default.",
+        examples=["divprune"],
+    ),
+]
 
 
 class Prunable(BaseModel):
-    """What request bodies that take a ratio have in common."""
+    """What request bodies that ask for pruning have in common."""
 
     prune_ratio: RatioField = None
+    visual_token_budget: BudgetField = None
+    prune_method: MethodField = None
 
 
 class PrunableChatRequest(Prunable, ChatCompletionRequest):
     """Body of `/v1/chat/completions`.
 
-    Changes against `vllm.entrypoints.openai.chat_completion.protocol.ChatCompletionRequest` (vLLM 0.32): takes
-    `prune_ratio`.
+    Changes against `vllm.entrypoints.openai.chat_completion.protocol.ChatCompletionRequest` (vLLM 0.32): asks for
+    pruning.
     """
 
 
 class PrunableBatchRequest(Prunable, BatchChatCompletionRequest):
     """Body of `/v1/chat/completions/batch`.
 
-    Changes against `vllm.entrypoints.openai.chat_completion.protocol.BatchChatCompletionRequest` (vLLM 0.32): takes
-    `prune_ratio`.
+    Changes against `vllm.entrypoints.openai.chat_completion.protocol.BatchChatCompletionRequest` (vLLM 0.32): asks for
+    pruning.
     """
 
 
 class PrunableResponsesRequest(Prunable, ResponsesRequest):
     """Body of `/v1/responses`.
 
-    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): takes `prune_ratio`.
+    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): asks for pruning.
     """

@@ -30,6 +30,7 @@ class SpanAnnotator(SpanProcessor):
         account = self._accounts.get(span.start_time or 0) if span.name == _REQUEST_SPAN else None
         if account is not None:
             span.set_attribute("gprune.prune_ratio", account.ratio)
+            span.set_attribute("gprune.method", account.method)
             span.set_attribute("gprune.visual_tokens.input", account.input)
             span.set_attribute("gprune.visual_tokens.kept", account.kept)
 

@@ -21,16 +21,23 @@ class RequestRecord:
     body: Any
     accounts: list[VisualTokenAccount] = field(default_factory=list)
 
-    def usage(self, method: str) -> dict[str, Any] | None:
+    def usage(self) -> dict[str, Any] | None:
         """The value of `usage.visual_tokens`; None for a request without images."""
         if not self.accounts:
             return None
+        first = self.accounts[0]  # all were asked for alike
         return {
             "input": sum(account.input for account in self.accounts),
             "kept": sum(account.kept for account in self.accounts),
-            "prune_ratio": self.accounts[0].ratio,
-            "method": method,
+            "prune_ratio": first.ratio if first.budget is None else self._effective_ratio(),
+            "method": first.method,
+            **({} if first.budget is None else {"budget": first.budget}),
         }
+
+    def _effective_ratio(self) -> float:
+        """What a budget came to over all prompts."""
+        patches = sum(account.patches for account in self.accounts)
+        return round(sum(account.ratio * account.patches for account in self.accounts) / patches, 4)
 
 
 CURRENT_REQUEST: ContextVar[RequestRecord | None] = ContextVar("gprune_current_request", default=None)
@@ -43,9 +50,8 @@ class UsageReporter:
     their answers, streamed or not, carries `visual_tokens`. All else is theirs.
     """
 
-    def __init__(self, handler: Any, method: str) -> None:
+    def __init__(self, handler: Any) -> None:
         self._handler = handler
-        self._method = method
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handler, name)
@@ -66,7 +72,7 @@ class UsageReporter:
             answer = await create(request, raw_request)
         finally:
             CURRENT_REQUEST.reset(token)
-        visual_tokens = record.usage(self._method)
+        visual_tokens = record.usage()
         if visual_tokens is None:
             return answer
         if hasattr(answer, "__aiter__"):

@@ -30,12 +30,15 @@ def oracle(checkpoint: Path) -> Oracle:
 
 @pytest.fixture(scope="session")
 def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`gprune-serve` with default settings and caches, in steps of 128 tokens: prompts are prefilled in chunks."""
+    """`gprune-serve` with default settings and caches, in steps of 128 tokens: prompts are prefilled in chunks.
+
+    Requests may name any method.
+    """
     log = tmp_path_factory.mktemp("server") / "server.log"
     with serve(
         checkpoint,
         log,
         *("--max-num-batched-tokens", "128", "--max-num-seqs", "16"),
-        *("--api-key", API_KEY, "--enable-prompt-tokens-details"),
+        *("--api-key", API_KEY, "--enable-prompt-tokens-details", "--prune-methods", "all"),
     ) as running:
         yield running

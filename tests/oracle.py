@@ -1,10 +1,9 @@
-"""A second opinion: G-Prune on LLaVA-NeXT in plain Transformers, slow and simple.
+"""A second opinion: pruned visual tokens of LLaVA-NeXT in plain Transformers, slow and simple.
 
-Written from the paper and from what its released code does, and deliberately without anything from `gprune_vllm`, so
-that a mistake there cannot hide behind the same mistake here. Everything is float32, one request at a time.
+Written from the papers and from what their released code does, and deliberately without anything from `gprune_vllm`,
+so that a mistake there cannot hide behind the same mistake here. Everything is float32, one request at a time.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,43 +17,10 @@ from transformers.models.llava_next.modeling_llava_next import (
     unpad_image,
 )
 
+from tests.oracle_methods import Group, Method, Variant, keep, shares
+
 Stage = Literal["vision", "projector"]
 Positions = Literal["original", "contiguous"]
-Variant = Literal["released", "paper"]
-
-THRESHOLD = 0.5
-TEMPERATURE = 0.03
-ITERATIONS = 5
-
-
-def keep_count(tokens: int, ratio: float) -> int:
-    """How many of a group's tokens stay. Rounding first, because (1 - 0.9) * 10 is a little under 1."""
-    return max(1, math.floor(round((1 - ratio) * tokens, 6))) if tokens else 0
-
-
-def edge_weights(features: torch.Tensor, variant: Variant) -> torch.Tensor:
-    """float32 [n, n], rows sum to 1 and are zero off the edges. From float32 [n, d]."""
-    unit = torch.nn.functional.normalize(features, dim=-1)
-    cosine = unit @ unit.T  # [n, n]
-    edges, temperature = (cosine >= THRESHOLD, TEMPERATURE) if variant == "released" else (cosine > THRESHOLD, 1.0)
-    return (cosine / temperature).masked_fill(~edges, -math.inf).softmax(dim=-1)
-
-
-def scores(features: torch.Tensor, variant: Variant = "released") -> torch.Tensor:
-    """float32 [n], the larger the more representative. From [n, d]."""
-    features = features.float()
-    weights = edge_weights(features, variant)
-    degrees = (weights > 0).sum(dim=-1)
-    information: torch.Tensor = features.norm(dim=-1) @ torch.matrix_power(weights, ITERATIONS)
-    return information / degrees
-
-
-def select(features: torch.Tensor, ratio: float, variant: Variant = "released") -> torch.Tensor:
-    """int64 [k], ascending indices of the tokens of one group, [n, d], that stay."""
-    if ratio == 0 or not len(features):
-        return torch.arange(len(features))
-    best = scores(features, variant).topk(keep_count(len(features), ratio)).indices
-    return best.sort().values
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +57,56 @@ class Oracle:
 
         `pixels` is [crops or more, 3, side, side], `size` (height, width) before any resizing.
         """
+        (base, _, _), (grid, _, _) = self._tower(pixels, size)
+        return base, grid
+
+    def _tower(self, pixels: torch.Tensor, size: list[int]) -> list[tuple[torch.Tensor, ...]]:
+        """Features, attention and keys, [n, ...] of the base crop and [h, w, ...] of the unpadded grid."""
         config, side = self.config, self.config.vision_config.image_size
         crops = image_size_to_num_patches(size, config.image_grid_pinpoints, side)
-        output = self.model.model.vision_tower(pixels[:crops], output_hidden_states=True)
-        features = output.hidden_states[config.vision_feature_layer]  # [crops, n (+ 1), d]
-        if config.vision_feature_select_strategy == "default":
-            features = features[:, 1:]
         down, across = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, side)
         cells = side // config.vision_config.patch_size
-        grid = features[1:].view(down, across, cells, cells, -1)
-        grid = grid.permute(4, 0, 2, 1, 3).flatten(1, 2).flatten(2, 3)  # [d, down * cells, across * cells]
-        return features[0], unpad_image(grid, size).permute(1, 2, 0)  # [n, d], [h, w, d]
+        parts = []
+        for values in self._read_layer(pixels[:crops]):
+            grid = values[1:].view(down, across, cells, cells, -1)
+            grid = grid.permute(4, 0, 2, 1, 3).flatten(1, 2).flatten(2, 3)  # [d, down * cells, across * cells]
+            parts.append((values[0], unpad_image(grid, size).permute(1, 2, 0)))
+        base, grids = zip(*parts, strict=True)
+        return [base, grids]
+
+    def _read_layer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features, attention and keys of each crop's patches, [crops, n, ...], in the layer that LLaVA reads."""
+        layer, seen = self.config.vision_feature_layer, []
+        encoder = getattr(self.model.model.vision_tower, "vision_model", self.model.model.vision_tower).encoder
+        attention = encoder.layers[layer].self_attn if layer < 0 else encoder.layers[layer - 1].self_attn
+        # Hidden states begin with the embeddings, so that counted from the end they are the layers' own.
+        handle = attention.k_proj.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        output = self.model.model.vision_tower(pixels, output_hidden_states=True, output_attentions=True)
+        handle.remove()
+        weights = output.attentions[layer if layer < 0 else layer - 1].mean(dim=1)  # [crops, queries, n (+ 1)]
+        keys = seen[0].unflatten(-1, (attention.num_heads, -1)).mean(dim=2)  # [crops, n (+ 1), head_dim]
+        features = output.hidden_states[layer]  # [crops, n (+ 1), d]
+        if self.config.vision_feature_select_strategy == "default":
+            return features[:, 1:], weights[:, 0, 1:, None], keys[:, 1:]
+        return features, weights.mean(dim=1)[..., None], keys
 
     @torch.inference_mode()
     def prune(
-        self, images: list[Image.Image], ratio: float, *, stage: Stage = "vision", variant: Variant = "released"
+        self,
+        images: list[Image.Image],
+        ratio: float,
+        *,
+        stage: Stage = "vision",
+        variant: Variant = "released",
+        method: Method = "gprune",
+        budget: int | None = None,
     ) -> list[PrunedImage]:
-        """What is left of each image, with the kept indices of both groups."""
+        """What is left of each image, with the kept indices of both groups. A budget takes the place of the ratio."""
         if not images:
             return []
         inputs = self.processor.image_processor(images, return_tensors="pt")
         return [
-            self._prune_one(pixels, size.tolist(), ratio, stage, variant)
+            self._prune_one(pixels, size.tolist(), (ratio, budget), stage, (method, variant))
             for pixels, size in zip(inputs["pixel_values"], inputs["image_sizes"], strict=True)
         ]
 
@@ -126,10 +120,12 @@ class Oracle:
         stage: Stage = "vision",
         positions: Positions = "original",
         variant: Variant = "released",
+        method: Method = "gprune",
+        budget: int | None = None,
         max_new_tokens: int = 16,
     ) -> list[tuple[int, float]]:
         """Greedy tokens with their log-probabilities. `prompt` has ``<image>`` once for each image."""
-        pruned = self.prune(images, ratio, stage=stage, variant=variant)
+        pruned = self.prune(images, ratio, stage=stage, variant=variant, method=method, budget=budget)
         embeddings, position_ids, position = self._prompt(prompt, pruned)
         if positions == "contiguous":
             position = len(position_ids)
@@ -184,21 +180,34 @@ class Oracle:
         return torch.cat(embeddings), torch.cat(positions), position
 
     def _prune_one(
-        self, pixels: torch.Tensor, size: list[int], ratio: float, stage: Stage, variant: Variant
+        self,
+        pixels: torch.Tensor,
+        size: list[int],
+        amount: tuple[float, int | None],
+        stage: Stage,
+        how: tuple[Method, Variant],
     ) -> PrunedImage:
-        """One image; arguments as for `tower_features`."""
+        """One image; `pixels` and `size` as for `tower_features`."""
         project = self.model.model.multi_modal_projector
-        base, grid = self.tower_features(pixels, size)
-        height, width = grid.shape[:2]
-        cells = grid.flatten(0, 1)  # [h * w, d]
-        scored = (project(base), project(cells)) if stage == "projector" else (base, cells)
-        kept_base, kept_cells = (select(features, ratio, variant) for features in scored)
+        tower_base, tower_grid = self._tower(pixels, size)
+        height, width = tower_grid[0].shape[:2]
+        groups, kept = [tower_base, [values.flatten(0, 1) for values in tower_grid]], []  # [n, ...] each
+        for (features, attention, keys), count in zip(
+            groups, shares(len(groups[0][0]), height * width, *amount), strict=True
+        ):
+            if stage == "projector":
+                kept.append(keep(Group(project(features), attention[:, 0], keys), count, *how))
+            else:
+                index, features = keep(Group(features, attention[:, 0], keys), count, *how)
+                kept.append((index, project(features)))
+        (kept_base, base), (kept_cells, cells) = kept
         newline = self.model.model.image_newline
-        embeddings = torch.cat((project(base[kept_base]), project(cells[kept_cells]), newline.expand(height, -1)))
+        embeddings = torch.cat((base, cells, newline.expand(height, -1)))
         rows = torch.arange(height)
         # Each row of the grid is followed by its newline, so it takes width + 1 places.
         cell_offsets = kept_cells // width * (width + 1) + kept_cells % width
-        offsets = torch.cat((kept_base, len(base) + cell_offsets, len(base) + rows * (width + 1) + width))
+        before = len(groups[0][0])
+        offsets = torch.cat((kept_base, before + cell_offsets, before + rows * (width + 1) + width))
         order = offsets.argsort()
-        length = len(base) + height * (width + 1)
+        length = before + height * (width + 1)
         return PrunedImage(kept_base, kept_cells, embeddings[order], offsets[order], length)

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from evaluation.demo.checkpoint import Tower, write_checkpoint
-from tests.oracle import Oracle, Positions, Stage, Variant, edge_weights, keep_count, scores, select
+from tests.oracle import Oracle, Positions, Stage
+from tests.oracle_methods import Group, Variant, edge_weights, keep, keep_count, scores
 from tests.photos import china, generated, generated_sizes, grace_hopper
 
 
@@ -84,7 +85,7 @@ def test_two_clusters_by_hand() -> None:
     variants: tuple[Variant, ...] = ("released", "paper")
     for variant in variants:
         assert scores(features, variant).tolist() == pytest.approx([1.5, 1.5, 2.0])
-    assert select(features, ratio=0.5).tolist() == [2]
+    assert keep(Group(features, torch.zeros(3), features), 1, "gprune")[0].tolist() == [2]
 
 
 def test_variants_differ_in_temperature() -> None:

@@ -82,6 +82,19 @@ def test_batch_of_conversations_is_summed(server: Server) -> None:
     assert answer["usage"]["visual_tokens"] == VISUAL_TOKENS | {"input": 468, "kept": 154}
 
 
+def test_budgets_and_methods_are_taken_by_every_endpoint(server: Server) -> None:
+    asked = {"visual_token_budget": 112, "prune_method": "tome"}
+    told = {"input": 234, "kept": 122, "prune_ratio": 0.5, "method": "tome", "budget": 112}
+    assert extra(complete(server, extra_body=asked).usage) == told
+    body = {"model": MODEL, "messages": [messages(IMAGES), messages(IMAGES)], "max_tokens": 2, **asked}
+    batch = server.post("/v1/chat/completions/batch", body).json()["usage"]["visual_tokens"]
+    assert batch == told | {"input": 468, "kept": 244}
+    content = [{"type": "input_image", "image_url": data_url(IMAGES[0]), "detail": "auto"}]
+    turn = [{"role": "user", "content": content}]
+    response = server.client.responses.create(model=MODEL, input=turn, max_output_tokens=2, extra_body=asked)  # type: ignore[call-overload]
+    assert extra(response.usage) == told
+
+
 def test_responses_tell_visual_tokens_streamed_or_not(server: Server) -> None:
     picture = {"type": "input_image", "image_url": data_url(IMAGES[0]), "detail": "auto"}
     arguments: dict[str, Any] = {

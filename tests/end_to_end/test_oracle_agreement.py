@@ -31,6 +31,7 @@ def contiguous_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
         checkpoint,
         tmp_path_factory.mktemp("contiguous") / "server.log",
         *("--prune-positions", "contiguous", "--prune-stage", "projector", "--prune-temperature", "none"),
+        *("--prune-methods", "tome,visionzip,divprune"),
         *("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0"),
     ) as running:
         yield running
@@ -69,6 +70,16 @@ def test_stock_start_with_the_plugin_agrees(
     stock_started_server: Server, oracle: Oracle, name: str, ratio: float
 ) -> None:
     assert_agreement(stock_started_server, oracle, IMAGES[name], ratio, stage="projector")
+
+
+@pytest.mark.parametrize("method", ["tome", "visionzip", "divprune"])
+@pytest.mark.parametrize("name", IMAGES)
+def test_methods_agree_behind_the_projector(contiguous_server: Server, oracle: Oracle, name: str, method: str) -> None:
+    answer = ask(contiguous_server, IMAGES[name], 0.7, prune_method=method)
+    settings: dict[str, Any] = {"positions": "contiguous", "stage": "projector", "method": method}
+    expected = oracle.generate(IMAGES[name], oracle.chat(*IMAGES[name], QUESTION), 0.7, **settings)
+    assert answer.token_ids[: len(expected)] == tuple(token for token, _ in expected)
+    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=1e-3)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.9])

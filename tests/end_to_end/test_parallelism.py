@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from tests.questions import ask, same
+from tests.questions import Answer, ask, same
 from tests.servers import Server, serve
 
 PARALLELISM = {
@@ -16,7 +16,8 @@ PARALLELISM = {
     "data": ("--data-parallel-size", "2", "--api-server-count", "2"),
 }
 SELECTIONS = 'gprune_selection_seconds_count{method="gprune"}'
-REQUESTS = [(image, ratio) for image in range(3) for ratio in (0.0, 0.5, 0.9)]
+KINDS = [(0.0, "gprune"), (0.5, "gprune"), (0.9, "gprune"), (0.7, "visionzip"), (0.7, "tome")]
+REQUESTS = [(image, *kind) for image in range(3) for kind in KINDS]
 
 
 @pytest.fixture(scope="module", params=PARALLELISM)
@@ -26,20 +27,27 @@ def parallel_server(
     log = tmp_path_factory.mktemp("parallel") / "server.log"
     # vLLM would bind each worker to a NUMA node of its own; small machines have one.
     with serve(
-        checkpoint, log, *PARALLELISM[request.param], environment={"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        checkpoint,
+        log,
+        *PARALLELISM[request.param],
+        *("--prune-methods", "visionzip,tome"),
+        environment={"VLLM_CPU_OMP_THREADS_BIND": "nobind"},
     ) as running:
         yield running
 
 
 def test_answers_equal_those_of_one_process(server: Server, parallel_server: Server) -> None:
-    requests = REQUESTS * 3
+    requests = REQUESTS * 2
     random.Random(1).shuffle(requests)
     images = photos.photos()
-    expected = {(image, ratio): ask(server, [images[image]], ratio, max_tokens=8) for image, ratio in REQUESTS}
+
+    def answer(asked: Server, request: tuple[int, float, str]) -> Answer:
+        image, ratio, method = request
+        return ask(asked, [images[image]], ratio, max_tokens=8, prune_method=method)
+
+    expected = {request: answer(server, request) for request in REQUESTS}
     with ThreadPoolExecutor(8) as threads:
-        answers = list(
-            threads.map(lambda item: ask(parallel_server, [images[item[0]]], item[1], max_tokens=8), requests)
-        )
+        answers = list(threads.map(lambda request: answer(parallel_server, request), requests))
     assert all(same(answer, expected[request]) for answer, request in zip(answers, requests, strict=True))
     assert all(
         answer.visual_tokens == expected[request].visual_tokens

@@ -7,7 +7,7 @@ from vllm.multimodal.cache import BaseMultiModalProcessorCache
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.plan import TokenPlan
+from gprune_vllm.plan import PlannedImage, TokenPlan
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
 from tests.gprune_vllm.support import GEOMETRIES
 from tests.photos import generated
@@ -43,17 +43,18 @@ def process_prompt(
     return processor.apply(inputs, TimingContext(enabled=False))
 
 
-def plan_of(image: Image.Image, ratio: float = 0.0) -> TokenPlan:
-    return DEMO.plan((image.height, image.width), ratio)
+def plan_of(image: Image.Image, ratio: float = 0.0, budget: int | None = None) -> TokenPlan:
+    return DEMO.plan((image.height, image.width), ratio, budget)
 
 
 def hashes(result: Any) -> list[str]:
     return list(result["mm_hashes"]["image"])
 
 
-def rows(result: Any) -> list[list[int]]:
-    return [item[PLAN_FIELD].data.tolist() for item in result["mm_kwargs"]["image"]]
+def planned(result: Any) -> list[PlannedImage]:
+    """What the model is told of each image."""
+    return [PlannedImage.of(item[PLAN_FIELD].data.tolist()) for item in result["mm_kwargs"]["image"]]
 
 
 def seeds(result: Any) -> list[int]:
-    return [row[-1] for row in rows(result)]
+    return [image.seed for image in planned(result)]

@@ -11,30 +11,79 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 from vllm.multimodal.inputs import MultiModalBatchedField, MultiModalFieldElem, MultiModalKwargsItem
 
-from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration
-from gprune_vllm.plan import TokenPlan
+from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration, _tower_attention
+from gprune_vllm.plan import PlannedImage, TokenPlan
 from gprune_vllm.positions import PositionOffsets
-from gprune_vllm.selectors import select_tokens
+from gprune_vllm.selectors import needs_attention, select_tokens
 from gprune_vllm.settings import PruneSettings
 from tests.gprune_vllm.support import Geometry, Size, transformers_layout
 
-VISION_SIZE = 12
+VISION_SIZE, HEADS = 12, 3
 MAX_TOKENS = 512
 MAX_POSITION = 4096
 
 
-class Tower(nn.Module):
-    """Patches, each mapped on its own: `[crops, patches, VISION_SIZE]`. Records how many crops each call brings."""
+class Attention(nn.Module):
+    """Stands in for vLLM's `MMEncoderAttention`, which gets queries, keys and values of all heads side by side."""
 
-    def __init__(self, patch_size: int) -> None:
+    scale = 0.5
+
+    def __init__(self, num_heads: int = HEADS) -> None:
         super().__init__()
-        self.patch_size = patch_size
+        self.num_heads = num_heads
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query, key, value = (
+            states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for states in (query, key, value)
+        )
+        mixed = (query @ key.transpose(-1, -2) * self.scale).softmax(dim=-1) @ value
+        return mixed.transpose(1, 2).flatten(-2)
+
+
+class SelfAttention(nn.Module):
+    """Stands in for `CLIPAttention`."""
+
+    tp_size = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv_proj = nn.Linear(VISION_SIZE, 3 * VISION_SIZE)
+        self.attn = Attention()
+
+    def forward(self, states: Tensor) -> Tensor:
+        mixed: Tensor = self.attn(*self.qkv_proj(states).chunk(3, dim=-1))
+        return mixed
+
+
+class Tower(nn.Module):
+    """Patches, and a class token where there is one, attending to each other: `[crops, patches, VISION_SIZE]`.
+
+    Records how many crops each call brings.
+    """
+
+    def __init__(self, patch_size: int, class_token: bool) -> None:
+        super().__init__()
+        self.patch_size, self.class_token = patch_size, class_token
         self.patches = nn.Linear(3 * patch_size**2, VISION_SIZE)
+        layer = nn.Module()
+        layer.self_attn = SelfAttention()
+        self.vision_model = nn.Module()
+        self.vision_model.encoder = nn.Module()
+        self.vision_model.encoder.layers = nn.ModuleList([layer])
+        self.attention = layer.self_attn
         self.calls: list[int] = []
+
+    def states(self, pixels: Tensor) -> Tensor:
+        """What the layer gets, the class token first."""
+        patches = torch.tanh(self.patches(unfold(pixels, self.patch_size, stride=self.patch_size).transpose(1, 2)))
+        return torch.cat((patches.mean(dim=1, keepdim=True), patches), dim=1) if self.class_token else patches
 
     def forward(self, pixels: Tensor, **_: Any) -> Tensor:
         self.calls.append(len(pixels))
-        return torch.tanh(self.patches(unfold(pixels, self.patch_size, stride=self.patch_size).transpose(1, 2)))
+        states = self.states(pixels)
+        states = states + self.attention(states)
+        patches: Tensor = states[:, 1:] if self.class_token else states
+        return patches
 
 
 class Projector(nn.Linear):
@@ -85,13 +134,15 @@ def stub_model(
     model.settings, model.crop_limit = PruneSettings(**settings), crop_limit
     model.timer, model.offsets = None, None
     with torch.device(device):
-        model.vision_tower = Tower(hf_config.vision_config.patch_size)
+        class_token = hf_config.vision_feature_select_strategy == "default"
+        model.vision_tower = Tower(hf_config.vision_config.patch_size, class_token)
         model.multi_modal_projector = Projector(hf_config.text_config.hidden_size)
         model.image_newline = nn.Parameter(torch.linspace(-9, 9, hf_config.text_config.hidden_size))
         model.language_model = LanguageModel(SimpleNamespace(model_config=SimpleNamespace(hf_config=hf_config)))
         model._language_model_names = ["language_model"]
         if model.settings.prune_positions == "original":
             model.offsets = PositionOffsets(MAX_TOKENS, MAX_POSITION)
+    model.tower_attention = _tower_attention(model)
     return model.requires_grad_(False)
 
 
@@ -102,10 +153,12 @@ def pixels_of(plan: TokenPlan, geometry: Geometry, seed: int = 0, padding: int =
     return torch.cat((pixels, torch.zeros(padding, *pixels.shape[1:])))
 
 
-def image_item(geometry: Geometry, size: Size, ratio: float, seed: int = 0, padding: int = 0) -> MultiModalKwargsItem:
+def image_item(
+    geometry: Geometry, size: Size, ratio: float, seed: int = 0, padding: int = 0, method: int = 0
+) -> MultiModalKwargsItem:
     """An image as the processor hands it to the model; `seed` names its pixels and its random draw."""
     plan = geometry.plan(size, ratio)
-    row = torch.tensor([*(getattr(plan, name) for name in plan.__slots__), seed])
+    row = torch.tensor(PlannedImage(plan, method, seed).row())
     pixels = pixels_of(plan, geometry, seed, padding)
     fields = {"pixel_values": pixels, "image_sizes": torch.tensor(size), "token_plan": row}
     return MultiModalKwargsItem(
@@ -120,18 +173,46 @@ def expected_image(
     model: GPruneLlavaNextForConditionalGeneration, item: MultiModalKwargsItem, geometry: Geometry
 ) -> tuple[Tensor, Tensor]:
     """Embeddings and unpruned positions of the tokens an image keeps, from the sequence Transformers lays out."""
-    *fields, seed = item["token_plan"].data.tolist()
-    plan, size = TokenPlan(*fields), tuple(item["image_sizes"].data.tolist())
-    features = model.vision_tower(item["pixel_values"].data[: plan.crops])
-    projected = model.multi_modal_projector(features)
-    judged = features if model.settings.prune_stage == "vision" else projected
-    newline = torch.full(judged.shape[-1:], torch.inf)
-    sequence = transformers_layout(judged, size, newline, geometry)
-    is_newline = sequence.isinf().all(dim=-1)
-    patches = (~is_newline).nonzero().flatten()
-    kept = is_newline.clone()
-    options = {"seed": seed, **model.settings.selector_options}
-    for group, keep in ((patches[: plan.base_tokens], plan.base_kept), (patches[plan.base_tokens :], plan.grid_kept)):
-        kept[group[select_tokens(sequence[group], keep, model.settings.prune_method, **options)]] = True
+    image, size = PlannedImage.of(item["token_plan"].data.tolist()), tuple(item["image_sizes"].data.tolist())
+    pixels = item["pixel_values"].data[: image.plan.crops]
+    features, project = model.vision_tower(pixels), model.multi_modal_projector
+    early = model.settings.prune_stage == "vision"
+
+    def lay_out(values: Tensor) -> Tensor:
+        return transformers_layout(values, size, torch.full(values.shape[-1:], torch.inf), geometry)
+
+    sequence = lay_out(features if early else project(features))
+    wanted = needs_attention(model.settings.methods[image.method])
+    seen = attention_of(model.vision_tower, pixels) if wanted else {}
+    seen = {name: lay_out(values) for name, values in seen.items()}
+    kept = sequence.isinf().all(dim=-1)  # newlines, which always stay
+    groups = (~kept).nonzero().flatten().split([image.plan.base_tokens, image.plan.grid_tokens])
+    embeddings = model.image_newline.expand(len(sequence), -1).clone()
+    for group, keep in zip(groups, (image.plan.base_kept, image.plan.grid_kept), strict=True):
+        selection = select_tokens(sequence[group], keep, **options_of(model, image, seen, group))
+        kept[group[selection.index]] = True
+        embeddings[group[selection.index]] = project(selection.features) if early else selection.features
     positions = kept.nonzero().flatten()
-    return transformers_layout(projected, size, model.image_newline, geometry)[positions], positions
+    return embeddings[positions], positions
+
+
+def options_of(
+    model: GPruneLlavaNextForConditionalGeneration, image: PlannedImage, seen: dict[str, Tensor], group: Tensor
+) -> dict[str, Any]:
+    """How `select_tokens` is to be called for a group of tokens."""
+    of_tokens = {name: values[group].squeeze(-1) for name, values in seen.items()}
+    options = model.settings.selector_options | {"seed": image.seed}
+    return {"method": model.settings.methods[image.method], **of_tokens, **options}
+
+
+def attention_of(tower: Tower, pixels: Tensor) -> dict[str, Tensor]:
+    """What the tower's layer attends to, `[crops, patches, 1]`, and its keys, worked out crop by crop, head by head."""
+    states = tower.states(pixels)
+    query, key, _ = tower.attention.qkv_proj(states).unflatten(-1, (3, HEADS, -1)).unbind(dim=2)
+    first = int(tower.class_token)
+    received = torch.zeros(states.shape[:2])
+    for head in range(HEADS):
+        for crop in range(len(states)):
+            weights = (query[crop, :, head] @ key[crop, :, head].T * Attention.scale).softmax(dim=-1)
+            received[crop] += (weights[0] if tower.class_token else weights.mean(dim=0)) / HEADS
+    return {"attention": received[:, first:].unsqueeze(-1), "keys": key.mean(dim=2)[:, first:]}

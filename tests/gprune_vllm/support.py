@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -13,6 +14,10 @@ from transformers.models.llava_next.modeling_llava_next import LlavaNextModel
 from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 
 Size = tuple[int, int]
+
+METHOD_NAMES = ("divprune", "gprune", "l2norm", "random", "tome", "visionzip")
+"""Every method of ours; `test_selectors` sees to it that none is missing."""
+METHODS = pytest.mark.parametrize("method", METHOD_NAMES)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Geometry:
     def strategy(self) -> str:
         return "default" if self.tower == "clip" else "full"
 
-    def plan(self, size: Size, ratio: float = 0.0) -> TokenPlan:
-        return plan_tokens(size, self.pinpoints, self.crop_size, self.patch_size, PruneSpec(ratio))
+    def plan(self, size: Size, ratio: float = 0.0, budget: int | None = None) -> TokenPlan:
+        return plan_tokens(size, self.pinpoints, self.crop_size, self.patch_size, PruneSpec(ratio, budget))
 
     def config(self, hidden_size: int = 8) -> LlavaNextConfig:
         return LlavaNextConfig(
@@ -81,6 +86,12 @@ def features_of(plan: TokenPlan, hidden_size: int = 8, seed: int = 0) -> Tensor:
     """Random features of an image's crops, `[crops, patches_per_side ** 2, hidden_size]`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(plan.crops, plan.base_tokens, hidden_size, generator=generator)
+
+
+def seen_of(features: Tensor) -> dict[str, Any]:
+    """Attention and keys as a tower might have had for `features` `[..., num_tokens, hidden_size]`: token by token."""
+    features = features.float()
+    return {"attention": (3 * features).sin().sum(dim=-1).sigmoid(), "keys": features[..., :2].cos() - 0.5}
 
 
 def transformers_layout(features: Tensor, size: Size, newline: Tensor, geometry: Geometry) -> Tensor:

@@ -42,8 +42,18 @@ def verify_engine(positions: str, speculation: str | None = None, transfer: str 
 def test_settings_travel_on_the_configuration(geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_DEFAULT_PRUNE_RATIO", "0.5")
     monkeypatch.setenv("GPRUNE_PRUNE_TEMPERATURE", "none")
-    config = verified(geometry.config())
-    assert settings_of(config) == PruneSettings(default_prune_ratio=0.5, prune_temperature=None)
+    monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "tome, random,tome")
+    settings = settings_of(verified(geometry.config()))
+    expected = {"default_prune_ratio": 0.5, "prune_temperature": None, "prune_methods": "tome, random,tome"}
+    assert settings == PruneSettings(**expected)
+    assert settings.methods == ("gprune", "tome", "random")
+
+
+def test_all_methods_are_spelled_out_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "all")
+    monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "tome")
+    settings = settings_of(verified(SMALL.config()))
+    assert settings.methods == ("tome", "divprune", "gprune", "l2norm", "random", "visionzip")
 
 
 def test_settings_once_stored_do_not_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +82,22 @@ def test_contiguous_positions_leave_the_configuration_as_it_is(monkeypatch: pyte
 
 def test_an_unknown_method_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "best")
-    with pytest.raises(ValueError, match="--prune-method 'best' is unknown; choose one of gprune, l2norm, random"):
+    known = "choose one of divprune, gprune, l2norm, random, tome, visionzip"
+    with pytest.raises(ValueError, match=f"--prune-method 'best' is unknown; {known}"):
+        verified(SMALL.config())
+    monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "all")
+    with pytest.raises(ValueError, match="--prune-method 'all' is unknown"):
+        verified(SMALL.config())
+    monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "tome")
+    monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "random,best")
+    with pytest.raises(ValueError, match=f"--prune-methods 'best' is unknown; {known}"):
+        verified(SMALL.config())
+
+
+@pytest.mark.parametrize("flag", ["prune_method", "prune_methods"])
+def test_who_wants_fastv_learns_why_no_server_has_it(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"GPRUNE_{flag.upper()}", "fastv")
+    with pytest.raises(ValueError, match=r"'fastv' is unknown .*paged KV cache cannot drop tokens mid-model"):
         verified(SMALL.config())
 
 
@@ -99,9 +124,17 @@ def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
         verified(config)
 
 
-def test_a_ratio_among_the_servers_processor_arguments_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"prune_ratio in --mm-processor-kwargs .* use --default-prune-ratio"):
-        verified(SMALL.config(), {"prune_ratio": 0.5})
+@pytest.mark.parametrize(
+    ("field", "flag"),
+    [
+        ("prune_ratio", "--default-prune-ratio"),
+        ("visual_token_budget", "--default-prune-ratio"),
+        ("prune_method", "--prune-method"),
+    ],
+)
+def test_pruning_among_the_servers_processor_arguments_is_refused(field: str, flag: str) -> None:
+    with pytest.raises(ValueError, match=rf"{field} in --mm-processor-kwargs .* use {flag}"):
+        verified(SMALL.config(), {field: 1})
 
 
 def test_other_processor_arguments_are_the_operators_business() -> None:

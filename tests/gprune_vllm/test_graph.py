@@ -8,24 +8,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gprune_vllm.graph import edge_weights, gprune_scores
+from gprune_vllm.graph import cosine_similarity, edge_weights, euclidean_similarity, gprune_scores
 
 RELEASED: dict[str, Any] = {"threshold": 0.5, "temperature": 0.03, "iterations": 5}
 PAPER: dict[str, Any] = {"threshold": 0.5, "temperature": None, "iterations": 5}
 VARIANTS = pytest.mark.parametrize("variant", [RELEASED, PAPER], ids=["released code", "paper"])
 
 
-def reference_scores(features: Tensor, threshold: float, temperature: float | None, iterations: int) -> Tensor:
-    """Equations 1 to 5 for one graph, in float64."""
+def reference_similarity(features: Tensor, similarity: str) -> Tensor:
+    """Between tokens of one graph, in float64."""
     features = features.double()
     norms = features.norm(dim=-1)
+    if similarity == "euclidean":
+        distances = (features.unsqueeze(0) - features.unsqueeze(1)).norm(dim=-1)
+        return 1 - distances / (2 * norms.mean()).clamp_min(1e-300)
     directions = features / norms.clamp_min(1e-300).unsqueeze(-1)
-    similarity = directions @ directions.T
+    return directions @ directions.T
+
+
+def reference_scores(
+    features: Tensor,
+    threshold: float,
+    temperature: float | None,
+    iterations: int,
+    score: str = "l2norm",
+    metric: str = "cosine",
+) -> Tensor:
+    """Equations 1 to 5 for one graph, in float64."""
+    similarity = reference_similarity(features, metric)
     edges = similarity > threshold if temperature is None else similarity >= threshold
     loops = torch.eye(len(features), dtype=torch.bool)
     similarity, edges = similarity.masked_fill(loops, 1.0), edges | loops
     graph = (similarity / (temperature or 1.0)).masked_fill(~edges, -torch.inf).softmax(dim=-1)
-    scores = norms @ torch.linalg.matrix_power(graph, iterations)
+    initial = features.double().norm(dim=-1) if score == "l2norm" else torch.ones(len(features)).double()
+    scores = initial @ torch.linalg.matrix_power(graph, iterations)
     return scores / (graph > 0).sum(dim=-1)
 
 
@@ -52,11 +68,10 @@ def awkward(num_tokens: int, hidden_size: int, seed: int) -> Tensor:
     return features
 
 
-def decided(features: Tensor) -> bool:
-    """Whether no cosine is so close to a threshold that rounding makes or breaks an edge."""
-    directions = torch.nn.functional.normalize(features.double(), dim=-1)
-    similarity = (directions @ directions.T).unsqueeze(-1)
-    return bool(((similarity - torch.tensor(THRESHOLDS)).abs() > 1e-5).all())
+def decided(features: Tensor, metric: str = "cosine", margin: float = 1e-5) -> bool:
+    """Whether no similarity is so close to a threshold that rounding makes or breaks an edge."""
+    similarity = reference_similarity(features, metric).unsqueeze(-1)
+    return bool(((similarity - torch.tensor(THRESHOLDS)).abs() > margin).all())
 
 
 DRAWS = (scattered, clustered, awkward)
@@ -106,6 +121,43 @@ def test_any_constants_score_as_in_the_equations(
     scores = gprune_scores(features, threshold, temperature, iterations)
     expected = reference_scores(features, threshold, temperature, iterations)
     torch.testing.assert_close(scores.double(), expected, rtol=1e-3, atol=1e-6)
+
+
+@VARIANTS
+@given(features=graphs)
+def test_scores_that_start_at_one_are_those_of_the_equations(variant: dict[str, Any], features: Tensor) -> None:
+    expected = reference_scores(features, **variant, score="ones")
+    scores = gprune_scores(features, **variant, score="ones")
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-6)
+    # From one each, the weight that comes in is shared by the degree: at the start lengths did not matter.
+    torch.testing.assert_close(scores, gprune_scores(torch.nn.functional.normalize(features), **variant, score="ones"))
+
+
+@VARIANTS
+@given(features=graphs.filter(lambda features: decided(features, "euclidean", 1e-3)))
+def test_distances_score_as_in_the_equations(variant: dict[str, Any], features: Tensor) -> None:
+    expected = reference_scores(features, **variant, metric="euclidean")
+    scores = gprune_scores(features, **variant, similarity="euclidean")
+    # Short distances are differences of long squares: an error of 3e-4 there is one of a percent in the softmax.
+    torch.testing.assert_close(scores.double(), expected, rtol=0.03, atol=1e-6)
+
+
+def test_distances_worked_out_by_hand() -> None:
+    features = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0], [3.0, 0.0]])
+    expected = 1 - torch.tensor([6.0, 3 * 2**0.5, 0.0]) / 6  # opposite, across, equal
+    torch.testing.assert_close(euclidean_similarity(features)[0, 1:], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_at_the_default_threshold_tokens_of_one_length_have_the_same_edges_by_distance() -> None:
+    features = 7 * torch.nn.functional.normalize(clustered(100, 8, 0))
+    by_distance, by_angle = (similarity(features) >= 0.5 for similarity in (euclidean_similarity, cosine_similarity))
+    assert torch.equal(by_distance.logical_or(torch.eye(100) > 0), by_angle)
+
+
+def test_without_its_graph_a_score_stays_where_it_starts() -> None:
+    features = clustered(20, 8, 0)
+    assert torch.equal(gprune_scores(features, graph=False), features.norm(dim=-1))
+    assert torch.equal(gprune_scores(features, score="ones", graph=False), torch.ones(20))
 
 
 def test_a_graph_worked_out_by_hand() -> None:
@@ -175,7 +227,7 @@ def test_duplicates_score_alike(variant: dict[str, Any]) -> None:
 @given(features=graphs)
 def test_propagation_only_moves_scores_about(features: Tensor) -> None:
     norms = torch.linalg.vector_norm(features, dim=-1)
-    degrees = edge_weights(features, norms, 0.5, 0.03).sign().sum(dim=-1)
+    degrees = edge_weights(cosine_similarity(features), 0.5, 0.03).sign().sum(dim=-1)
     torch.testing.assert_close((gprune_scores(features) * degrees).sum(), norms.sum(), rtol=1e-4, atol=1e-6)
 
 
@@ -190,9 +242,9 @@ def test_order_does_not_matter(variant: dict[str, Any], features: Tensor, seed: 
 @given(features=graphs, power=st.integers(-8, 8))
 def test_scale_changes_no_edge_and_scales_scores(features: Tensor, power: int) -> None:
     scaled = features * 2.0**power  # exact, so that nothing rounds differently
-    norms = torch.linalg.vector_norm(features, dim=-1)
-    weights = edge_weights(features, norms, 0.5, 0.03)
-    assert torch.equal(edge_weights(scaled, norms * 2.0**power, 0.5, 0.03), weights)
+    for similarity in (cosine_similarity, euclidean_similarity):
+        weights = edge_weights(similarity(features), 0.5, 0.03)
+        assert torch.equal(edge_weights(similarity(scaled), 0.5, 0.03), weights)
     assert torch.equal(gprune_scores(scaled), gprune_scores(features) * 2.0**power)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import gprune_vllm
 
-TORCH_ONLY = ("gprune_vllm.graph", "gprune_vllm.selectors", "gprune_vllm.layout", "gprune_vllm.pruning")
+ALGORITHMS = ("graph", "drawing", "diversity", "merging", "dominance", "selection", "selectors")
+TORCH_ONLY = tuple(f"gprune_vllm.{name}" for name in (*ALGORITHMS, "layout", "pruning"))
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -14,12 +14,12 @@ from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration, _rotary_p
 from gprune_vllm.positions import split_offsets
 from gprune_vllm.timing import SelectionTimer
 from tests.gprune_vllm.stub_model import MAX_POSITION, expected_image, image_item, stub_model
-from tests.gprune_vllm.support import SMALL
+from tests.gprune_vllm.support import METHOD_NAMES, METHODS, SMALL, Geometry
 
 HIDDEN = 8
+SIGLIP = Geometry(SMALL.crop_size, SMALL.patch_size, SMALL.pinpoints, "siglip")
 SIZES = ((60, 90), (20, 200), (200, 20), (28, 28), (57, 31))
 STAGES = pytest.mark.parametrize("stage", ["vision", "projector"])
-METHODS = pytest.mark.parametrize("method", ["gprune", "l2norm", "random"])
 
 
 def build(**settings: Any) -> GPruneLlavaNextForConditionalGeneration:
@@ -131,22 +131,45 @@ def test_an_image_embeds_alike_whatever_comes_with_it() -> None:
         torch.testing.assert_close(embed(model, item)[0], embeddings)
 
 
+@STAGES
+@pytest.mark.parametrize("geometry", [SMALL, SIGLIP], ids=["class token", "no class token"])
+def test_images_of_different_methods_share_a_batch(geometry: Geometry, stage: str) -> None:
+    model = stub_model(geometry.config(HIDDEN), crop_limit=9, prune_stage=stage, prune_methods=",".join(METHOD_NAMES))
+    methods = [model.settings.methods.index(name) for name in METHOD_NAMES] * 2
+    items = [
+        image_item(geometry, SIZES[place % len(SIZES)], 0.3 if place % 3 else 0.8, seed=place, method=method)
+        for place, method in enumerate(methods)
+    ]
+    for item, embeddings in zip(items, embed(model, *items), strict=True):
+        check(model, item, embeddings)
+
+
+def test_attention_is_watched_only_where_it_is_needed() -> None:
+    assert build(prune_method="tome").tower_attention is None
+    model = build(prune_methods="visionzip")
+    assert model.tower_attention is not None
+    embed(model, image_item(SMALL, (60, 90), 0.5), image_item(SMALL, (60, 90), 0, method=1))
+    assert model.tower_attention._watched is None
+    embed(model, image_item(SMALL, (60, 90), 0.5, method=1))
+    assert model.tower_attention._watched is None  # taken, so that nothing holds its memory
+
+
 class Timer:
     """Counts what it times."""
 
     def __init__(self) -> None:
-        self.devices: list[torch.device] = []
+        self.timed: list[tuple[torch.device, str]] = []
 
-    def time(self, device: torch.device) -> AbstractContextManager[None]:
-        self.devices.append(device)
+    def time(self, device: torch.device, method: str) -> AbstractContextManager[None]:
+        self.timed.append((device, method))
         return nullcontext()
 
 
 def test_the_selection_of_each_pruned_image_is_timed() -> None:
-    model, timer = build(), Timer()
+    model, timer = build(prune_methods="tome"), Timer()
     model.timer = cast(SelectionTimer, timer)
-    embed(model, *(image_item(SMALL, (60, 90), ratio) for ratio in (0.5, 0, 0.9)))
-    assert timer.devices == [torch.device("cpu")] * 2
+    embed(model, *(image_item(SMALL, (60, 90), ratio, method=method) for ratio, method in ((0.5, 0), (0, 0), (0.9, 1))))
+    assert timer.timed == [(torch.device("cpu"), "gprune"), (torch.device("cpu"), "tome")]
 
 
 def feature(item: MultiModalKwargsItem | None, offset: int, length: int) -> MultiModalFeatureSpec:

@@ -19,11 +19,10 @@ from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
 from gprune_vllm.pruning import insert_newlines, keep_patches
 from gprune_vllm.selectors import select_tokens
 from tests.gprune_vllm.stub_model import image_item, stub_model
-from tests.gprune_vllm.support import GEOMETRIES, SMALL
+from tests.gprune_vllm.support import GEOMETRIES, METHODS, SMALL, seen_of
 
 META = torch.device("meta")
 PLAN = GEOMETRIES["llava-next"].plan((480, 640), 0.7)
-METHODS = pytest.mark.parametrize("method", ["gprune", "l2norm", "random"])
 WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero")
 
 
@@ -78,14 +77,16 @@ def test_the_mode_refuses_copies_from_the_host(shape: tuple[int, ...]) -> None:
 
 def whole_way(features: Tensor, method: str, **options: Any) -> tuple[Tensor, Tensor]:
     """From a tower's features to embeddings and offsets, and through both channels and back."""
-    patches = keep_patches(features, PLAN, method, **options)
+    patches = keep_patches(features, PLAN, method, seen_of(features), **options)
     newline = torch.zeros(features.shape[-1], device=features.device)
     embeddings, offsets = insert_newlines(patches, newline, PLAN)
     return split_offsets(append_offsets(embeddings, offsets), features.shape[-1])
 
 
 @METHODS
-@pytest.mark.parametrize("options", [{}, {"seed": 7, "temperature": None}])
+@pytest.mark.parametrize(
+    "options", [{}, {"seed": 7, "temperature": None}, {"similarity": "euclidean", "score": "ones"}, {"graph": False}]
+)
 def test_pruning_does_not_wait(method: str, options: dict[str, Any]) -> None:
     features = torch.zeros(PLAN.crops, PLAN.base_tokens, 16, dtype=torch.bfloat16, device=META)
     with NoSynchronisation():
@@ -105,7 +106,8 @@ def test_pruning_needs_no_values_on_a_device_that_has_them(method: str) -> None:
 @METHODS
 def test_batched_selection_does_not_wait(method: str) -> None:
     with NoSynchronisation():
-        assert select_tokens(torch.zeros(2, 3, 50, 4, device=META), 10, method).shape == (2, 3, 10)
+        features = torch.zeros(2, 3, 50, 4, device=META)
+        assert select_tokens(features, 10, method, **seen_of(features)).index.shape == (2, 3, 10)
 
 
 def test_the_layout_is_made_on_the_device() -> None:

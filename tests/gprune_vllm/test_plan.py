@@ -15,7 +15,7 @@ from transformers.models.llava_next.modeling_llava_next import get_anyres_image_
 from vllm.model_executor.models.llava_next import LlavaNextProcessingInfo
 from vllm.multimodal.processing.context import InputProcessingContext
 
-from gprune_vllm.plan import PruneSpec, TokenPlan, largest_plan, plan_tokens
+from gprune_vllm.plan import PlannedImage, PruneSpec, SpecError, TokenPlan, largest_plan, plan_tokens
 from tests.gprune_vllm.support import GEOMETRIES, Geometry, Size, ratios, sizes
 
 LLAVA_NEXT = GEOMETRIES["llava-next"]
@@ -210,3 +210,67 @@ def test_no_image_exceeds_the_largest_plan(name: str, size: Size) -> None:
     plan = geometry.plan(size)
     assert plan.input <= largest.input
     assert plan.crops <= largest.crops
+
+
+budgets = st.integers(1, 4000) | st.integers(1, 10**400)
+
+
+@given(size=sizes, budget=budgets)
+@example(size=(480, 640), budget=10**400)
+def test_a_budget_is_kept_to_the_token(size: Size, budget: int) -> None:
+    plan = LLAVA_NEXT.plan(size, budget=budget)
+    groups = 1 + (plan.grid_tokens > 0)
+    assert plan.patches_kept == min(plan.patches, max(groups, budget))
+    assert 1 <= plan.base_kept <= plan.base_tokens
+    assert min(1, plan.grid_tokens) <= plan.grid_kept <= plan.grid_tokens
+
+
+@given(size=sizes, budget=budgets)
+def test_a_budget_is_shared_in_proportion(size: Size, budget: int) -> None:
+    plan = LLAVA_NEXT.plan(size, budget=budget)
+    share = Fraction(min(budget, plan.patches) * plan.base_tokens, plan.patches)
+    assert abs(plan.base_kept - share) <= Fraction(1, 2) or plan.base_kept == 1
+
+
+@given(size=sizes, pair=st.tuples(budgets, budgets))
+def test_a_larger_budget_never_keeps_fewer(size: Size, pair: tuple[int, int]) -> None:
+    less, more = (LLAVA_NEXT.plan(size, budget=budget) for budget in sorted(pair))
+    assert less.base_kept <= more.base_kept
+    assert less.grid_kept <= more.grid_kept
+
+
+def test_a_budget_as_large_as_the_image_prunes_nothing() -> None:
+    whole = LLAVA_NEXT.plan((480, 640))
+    assert (whole.patches, whole.grid_height) == (2304, 36)
+    assert LLAVA_NEXT.plan((480, 640), budget=2304) == whole
+    assert LLAVA_NEXT.plan((480, 640), budget=2303).pruned
+
+
+def test_the_paper_that_others_compare_by_keeps_640_tokens() -> None:
+    plan = LLAVA_NEXT.plan((480, 640), budget=640)
+    assert (plan.base_kept, plan.grid_kept, plan.kept) == (160, 480, 676)
+
+
+@pytest.mark.parametrize("budget", [0, -1, True, 1.0, "5", float("nan"), [5], np.int64(5), -(10**400), "9" * 10**6])
+def test_anything_but_a_positive_integer_is_no_budget(budget: Any) -> None:
+    with pytest.raises(SpecError, match="visual_token_budget must be a positive integer, got ") as refusal:
+        PruneSpec(budget=budget)
+    assert (refusal.value.field, refusal.value.reason) == ("visual_token_budget", "invalid_budget")
+    assert len(str(refusal.value)) < 120
+
+
+def test_a_ratio_and_a_budget_at_once_are_refused() -> None:
+    with pytest.raises(SpecError, match="a budget takes the place of a ratio") as refusal:
+        PruneSpec(0.5, 100)
+    assert (refusal.value.field, refusal.value.reason) == ("visual_token_budget", "ratio_and_budget")
+
+
+def test_what_may_prune_says_so() -> None:
+    assert [spec.prunes for spec in (PruneSpec(), PruneSpec(0.1), PruneSpec(budget=1))] == [False, True, True]
+
+
+@given(size=sizes, ratio=ratios, method=st.integers(0, 9), seed=st.integers(0, 2**32 - 1))
+def test_what_the_model_is_told_survives_as_integers(size: Size, ratio: float, method: int, seed: int) -> None:
+    image = PlannedImage(LLAVA_NEXT.plan(size, ratio), method, seed)
+    assert PlannedImage.of(torch.tensor(image.row()).tolist()) == image
+    assert image.row()[: len(astuple(image.plan))] == [*astuple(image.plan)]

@@ -13,12 +13,20 @@ from tests.gprune_vllm.conftest import Build
 from tests.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process
 from tests.photos import generated
 
+NO_PRUNING: list[dict[str, Any]] = [
+    *({"prune_ratio": ratio} for ratio in (0, 0.0, -0.0, None)),
+    *({"visual_token_budget": budget} for budget in (None, plan_of(PHOTO).patches, 10**400)),
+    {"prune_method": "tome"},
+    {"prune_method": "tome", "prune_ratio": 0},
+    {"prune_method": "random", "visual_token_budget": 10**6},
+    {"prune_method": None},
+]
 
-@pytest.mark.parametrize("ratio", [0, 0.0, -0.0, None])
-def test_no_pruning_is_one_request_however_it_is_asked_for(
-    processor: GPruneLlavaNextMultiModalProcessor, ratio: object
-) -> None:
-    plain, asked = process(processor, PHOTO), process(processor, PHOTO, prune_ratio=ratio)
+
+@pytest.mark.parametrize("asking", NO_PRUNING, ids=lambda asking: str(asking)[:60])
+def test_no_pruning_is_one_request_however_it_is_asked_for(build: Build, asking: dict[str, Any]) -> None:
+    processor = build(prune_methods="tome,random")
+    plain, asked = process(processor, PHOTO), process(processor, PHOTO, **asking)
     assert hashes(asked) == hashes(plain)
     assert asked["prompt_token_ids"] == plain["prompt_token_ids"]
     assert asked[ACCOUNT_KEY].kept == plain[ACCOUNT_KEY].kept == plan_of(PHOTO).input
@@ -40,6 +48,30 @@ def test_equal_ratios_hash_alike(processor: GPruneLlavaNextMultiModalProcessor) 
     assert repeated[0] == repeated[1] == repeated[2]
 
 
+def test_each_budget_and_method_hashes_to_its_own(build: Build) -> None:
+    processor = build(prune_methods="tome,random")
+    asked: list[dict[str, Any]] = [
+        {},
+        *({"visual_token_budget": budget} for budget in (10, 11, 100)),
+        *({"visual_token_budget": 10, "prune_method": method} for method in ("tome", "random")),
+        *({"prune_ratio": 0.5, "prune_method": method} for method in ("gprune", "tome", "random")),
+    ]
+    found = [hashes(process(processor, PHOTO, **asking))[0] for asking in asked]
+    assert len(set(found)) == len(asked)
+
+
+def test_naming_the_default_method_changes_nothing(build: Build) -> None:
+    processor = build(prune_methods="tome,random")
+    named = process(processor, PHOTO, prune_ratio=0.5, prune_method="gprune")
+    assert hashes(named) == hashes(process(processor, PHOTO, prune_ratio=0.5))
+    assert hashes(named) == hashes(process(build(), PHOTO, prune_ratio=0.5))
+
+
+def test_a_default_method_hashes_as_if_asked_for(build: Build) -> None:
+    asked = hashes(process(build(prune_methods="tome"), PHOTO, prune_ratio=0.5, prune_method="tome"))
+    assert hashes(process(build(prune_method="tome"), PHOTO, prune_ratio=0.5)) == asked
+
+
 def test_a_default_hashes_as_if_asked_for(build: Build) -> None:
     asked = hashes(process(build(), PHOTO, prune_ratio=0.5))
     assert hashes(process(build(default_prune_ratio=0.5), PHOTO)) == asked
@@ -53,6 +85,8 @@ OTHER_SETTINGS: list[dict[str, Any]] = [
     {"prune_threshold": 0.4},
     {"prune_temperature": None},
     {"prune_iterations": 4},
+    {"prune_score": "ones"},
+    {"prune_similarity": "euclidean"},
 ]
 
 

@@ -11,17 +11,28 @@ from torch import Tensor
 from gprune_vllm.plan import TokenPlan
 from gprune_vllm.pruning import KeptPatches, insert_newlines, keep_patches
 from gprune_vllm.selectors import select_tokens
-from tests.gprune_vllm.support import GEOMETRIES, SMALL, Size, features_of, ratios, small_sizes, transformers_layout
+from tests.gprune_vllm.support import (
+    GEOMETRIES,
+    METHODS,
+    SMALL,
+    Size,
+    features_of,
+    ratios,
+    seen_of,
+    small_sizes,
+    transformers_layout,
+)
 
 NEWLINE = torch.linspace(-9, 9, 8)
-METHODS = pytest.mark.parametrize("method", ["gprune", "l2norm", "random"])
+KEEPING = pytest.mark.parametrize("method", ["divprune", "gprune", "l2norm", "random"])
+"""Methods that change no token."""
 
 
 def prune(features: Tensor, plan: TokenPlan, method: str, **options: Any) -> tuple[Tensor, Tensor]:
-    return insert_newlines(keep_patches(features, plan, method, **options), NEWLINE, plan)
+    return insert_newlines(keep_patches(features, plan, method, seen_of(features), **options), NEWLINE, plan)
 
 
-@METHODS
+@KEEPING
 @given(size=small_sizes, ratio=ratios, seed=st.integers(0, 1000))
 def test_what_stays_is_the_unpruned_sequence_with_gaps(method: str, size: Size, ratio: float, seed: int) -> None:
     plan = SMALL.plan(size, ratio)
@@ -68,11 +79,30 @@ def test_everything_kept_is_the_unpruned_sequence(size: Size) -> None:
 def test_base_crop_and_grid_are_selected_apart(method: str) -> None:
     plan = SMALL.plan((60, 90), 0.6)
     features = features_of(plan, seed=3)
-    patches = keep_patches(features, plan, method, seed=11)
-    expected = select_tokens(features[0], plan.base_kept, method, seed=11)
-    assert torch.equal(patches.positions[: plan.base_kept], expected)
+    seen = seen_of(features)
+    patches = keep_patches(features, plan, method, seen, seed=11)
+    in_base = {name: values[0] for name, values in seen.items()}
+    expected = select_tokens(features[0], plan.base_kept, method, seed=11, **in_base)
+    assert torch.equal(patches.positions[: plan.base_kept], expected.index)
+    assert torch.equal(patches.features[: plan.base_kept], expected.features)
     disturbed = torch.cat((features[:1], features[1:].flip(-1) + 1))
-    assert torch.equal(keep_patches(disturbed, plan, method, seed=11).positions[: plan.base_kept], expected)
+    again = keep_patches(disturbed, plan, method, seen_of(disturbed), seed=11)
+    assert torch.equal(again.positions[: plan.base_kept], expected.index)
+
+
+@pytest.mark.parametrize("method", ["tome", "visionzip"])
+def test_merged_tokens_of_the_grid_lie_where_the_others_were_merged_into(method: str) -> None:
+    size = (60, 90)
+    plan = SMALL.plan(size, 0.6)
+    features = features_of(plan, seed=3)
+    patches = keep_patches(features, plan, method, seen_of(features))
+    unpruned = transformers_layout(features, size, torch.full((8,), torch.inf), SMALL)
+    places = (~unpruned.isinf().any(dim=-1)).nonzero().flatten()[plan.base_tokens :]
+    grid = unpruned[places]
+    expected = select_tokens(grid, plan.grid_kept, method, **seen_of(grid))
+    assert torch.equal(patches.positions[plan.base_kept :], places[expected.index])
+    torch.testing.assert_close(patches.features[plan.base_kept :], expected.features)
+    assert not torch.equal(patches.features[plan.base_kept :], grid[expected.index])
 
 
 def test_padding_never_counts() -> None:

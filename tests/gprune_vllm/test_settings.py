@@ -5,28 +5,33 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gprune_vllm.plan import PruneSpec
+from gprune_vllm.plan import PruneSpec, SpecError
 from gprune_vllm.settings import PruneSettings, environment_name, flag_name
 
 CHANGED: dict[str, Any] = {
     "default_prune_ratio": 0.25,
     "max_prune_ratio": 0.75,
     "prune_method": "l2norm",
+    "prune_methods": "tome,random",
     "prune_stage": "projector",
     "prune_positions": "contiguous",
+    "prune_score": "ones",
+    "prune_similarity": "euclidean",
     "prune_threshold": 0.25,
     "prune_temperature": 0.25,
     "prune_iterations": 7,
     "prune_access_log": True,
 }
-# What does not change which tokens stay.
-LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_access_log")
+# What requests ask for or may ask for, which cache keys name themselves, or what changes no token.
+LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods", "prune_access_log")
 INVALID = [
     *(("default_prune_ratio", value) for value in ("1", "-0.1", "nan", "inf", "half", "70%")),
     *(("max_prune_ratio", value) for value in ("1", "-0.1", "nan", "true")),
     *(("prune_threshold", value) for value in ("1", "-1.5", "nan", "none")),
     *(("prune_temperature", value) for value in ("0", "-1", "inf", "nan", "warm")),
     *(("prune_iterations", value) for value in ("-1", "101", "2.5", "none")),
+    ("prune_score", "l1norm"),
+    ("prune_similarity", "manhattan"),
     ("prune_stage", "language"),
     ("prune_positions", "shuffled"),
 ]
@@ -43,7 +48,8 @@ def test_defaults_prune_nothing_and_score_as_the_released_code_does() -> None:
     assert settings.resolve(None) == PruneSpec(0)
     assert settings.resolve(0.99) == PruneSpec(0.99)
     assert settings.prune_method == "gprune"
-    assert settings.selector_options == {"threshold": 0.5, "temperature": 0.03, "iterations": 5}
+    expected = {"threshold": 0.5, "temperature": 0.03, "iterations": 5, "score": "l2norm", "similarity": "cosine"}
+    assert settings.selector_options == expected
     assert (settings.prune_stage, settings.prune_positions) == ("vision", "original")
 
 
@@ -142,3 +148,27 @@ def test_a_request_above_the_limit_is_refused_with_the_limit() -> None:
 def test_a_request_for_what_is_no_ratio_is_refused(ratio: object) -> None:
     with pytest.raises(ValueError, match=r"prune_ratio must be a number in \[0, 1\)"):
         PruneSettings().resolve(ratio)
+
+
+def test_the_default_method_is_always_enabled_and_comes_first() -> None:
+    assert PruneSettings().methods == ("gprune",)
+    assert PruneSettings(prune_methods=" tome , gprune,,tome").methods == ("gprune", "tome")
+    assert PruneSettings(prune_method="random", prune_methods="tome").methods == ("random", "tome")
+
+
+def test_all_means_every_registered_method() -> None:
+    settings = PruneSettings(prune_method="b", prune_methods="all").with_methods(["a", "b", "c"])
+    assert settings.methods == ("b", "a", "c")
+    assert settings == settings.with_methods(["a", "b", "c"])
+
+
+def test_a_request_may_name_an_enabled_method() -> None:
+    settings = PruneSettings(prune_methods="tome")
+    assert settings.resolve(0.5, None, "tome") == PruneSpec(0.5, method="tome")
+    assert settings.resolve(0.5) == PruneSpec(0.5, method="gprune")
+    with pytest.raises(SpecError, match="prune_method 'random' is not enabled; choose one of gprune, tome"):
+        settings.resolve(0.5, None, "random")
+
+
+def test_a_budget_takes_the_place_of_the_default() -> None:
+    assert PruneSettings(default_prune_ratio=0.5).resolve(None, 100) == PruneSpec(budget=100)

@@ -20,8 +20,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Makes histograms in the test's own folder and closes their files."""
     with ExitStack() as stack:
 
-        def make(method: str = "gprune") -> SharedHistogram:
-            histogram = SharedHistogram(tmp_path, method)
+        def make(*methods: str) -> SharedHistogram:
+            histogram = SharedHistogram(tmp_path, methods or ("gprune",))
             stack.callback(histogram._values.close)
             return histogram
 
@@ -46,7 +46,7 @@ def test_every_bucket_is_exposed_before_the_first_observation(tmp_path: Path, ma
 def test_observations_are_counted_in_their_buckets(tmp_path: Path, make: Make) -> None:
     histogram = make()
     for seconds in (0.0005, 0.0006, 0.25, 100.0):
-        histogram.observe(seconds)
+        histogram.observe("gprune", seconds)
     buckets = [exposed(tmp_path, "_bucket", le=bound) for bound in ("0.0002", "0.0005", "0.001", "0.5", "5.0", "+Inf")]
     assert buckets == [0, 1, 2, 3, 3, 4]
     assert exposed(tmp_path, "_count") == 4
@@ -54,15 +54,16 @@ def test_observations_are_counted_in_their_buckets(tmp_path: Path, make: Make) -
 
 
 def test_a_method_is_a_label(tmp_path: Path, make: Make) -> None:
-    make("l2norm").observe(1.0)
+    make("l2norm", "random").observe("l2norm", 1.0)
     assert exposed(tmp_path, "_count", method="l2norm") == 1
+    assert exposed(tmp_path, "_count", method="random") == 0
     assert exposed(tmp_path, "_count") is None
 
 
 def test_work_on_the_cpu_is_timed_by_the_clock(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([10.0, 10.25])
     monkeypatch.setattr(timing, "perf_counter", lambda: next(ticks))
-    with SelectionTimer(make()).time(torch.device("cpu")):
+    with SelectionTimer(make()).time(torch.device("cpu"), "gprune"):
         pass
     assert exposed(tmp_path, "_sum") == 0.25
 
@@ -92,11 +93,11 @@ def test_work_on_a_gpu_is_read_once_it_is_complete(tmp_path: Path, make: Make, m
     monkeypatch.setattr(Event, "complete", False)
     timer = SelectionTimer(make())
     for _ in range(3):
-        with timer.time(torch.device("cuda")):
+        with timer.time(torch.device("cuda"), "gprune"):
             pass
     assert exposed(tmp_path, "_count") == 0
     monkeypatch.setattr(Event, "complete", True)
-    with timer.time(torch.device("cuda")):
+    with timer.time(torch.device("cuda"), "gprune"):
         pass
     assert exposed(tmp_path, "_count") == 4
     assert exposed(tmp_path, "_sum") == 1.0

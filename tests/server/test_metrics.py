@@ -1,10 +1,13 @@
 """The collectors expose what was counted, to the letter."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.flops import DecoderShape
+from gprune_vllm.refusal import REASONS
 from gprune_vllm.settings import PruneSettings
 from server.metrics import RATIO_BUCKETS, PruneMetrics, ratio_bucket
 from server.observation import Outcome, PromptRecord
@@ -78,11 +81,21 @@ def test_latencies_are_observed_under_their_ratio(metrics: PruneMetrics, registr
 
 
 def test_every_series_known_in_advance_starts_at_zero(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
-    for reason in ("invalid_ratio", "above_limit", "positions", "embeddings"):
+    for reason in REASONS:
         assert registry.get_sample_value("gprune_refusals_total", {"reason": reason}) == 0
     for bucket in RATIO_BUCKETS:
         for name in ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "request_queue_time"):
             assert registry.get_sample_value(f"gprune_{name}_seconds_count", {"ratio_bucket": bucket}) == 0
+
+
+def test_prompts_are_counted_under_their_method(registry: CollectorRegistry) -> None:
+    metrics = PruneMetrics(PruneSettings(prune_methods="tome,random"), SHAPE, kv_element_size=2, registry=registry)
+    metrics.started(PromptRecord("a", replace(PRUNED, method="tome", budget=50), prompt_tokens=100))
+    counts = [
+        registry.get_sample_value("gprune_requests_total", {"method": method, "source": "request"})
+        for method in ("gprune", "tome", "random", "divprune")
+    ]
+    assert counts == [0, 1, 0, None]
 
 
 def test_description_names_the_model_and_the_limits(metrics: PruneMetrics, registry: CollectorRegistry) -> None:

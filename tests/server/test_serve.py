@@ -6,6 +6,7 @@ from argparse import Namespace
 
 import pytest
 
+from gprune_vllm.settings import PruneSettings, flag_name
 from server.serve import enable_plugins, export_settings, refuse_rust_frontend
 from tests.servers import GPRUNE_SERVE, server_environment
 
@@ -67,5 +68,5 @@ def test_mistaken_environment_ends_the_start_naming_it() -> None:
 
 def test_help_lists_every_setting_once() -> None:
     text = run("--help=gprune").stdout
-    for flag in ("--default-prune-ratio", "--max-prune-ratio", "--prune-method", "--prune-stage", "--prune-positions"):
-        assert text.count(f"  {flag} ") == 1
+    for field in PruneSettings.model_fields:
+        assert text.count(f"  {flag_name(field)} ") + text.count(f"  {flag_name(field)}\n") == 1

@@ -28,7 +28,10 @@ class Collector(ThreadingHTTPServer):
     def attributes(self, name: str) -> list[dict[str, Any]]:
         """Attributes of the spans of a name."""
         return [
-            {item.key: item.value.double_value or item.value.int_value for item in span.attributes}
+            {
+                item.key: item.value.string_value or item.value.double_value or item.value.int_value
+                for item in span.attributes
+            }
             for span in self.spans
             if span.name == name
         ]
@@ -69,7 +72,7 @@ def test_request_span_tells_ratio_and_visual_tokens(collector: Collector, checkp
         ask(server, [photos.china()], 0.7, max_tokens=2)
         ask(server, [], max_tokens=2)
     pruned, text = collector.attributes("llm_request")  # the server exports what is left when it stops
-    assert pruned["gprune.prune_ratio"] == 0.7
+    assert (pruned["gprune.prune_ratio"], pruned["gprune.method"]) == (0.7, "gprune")
     assert (pruned["gprune.visual_tokens.input"], pruned["gprune.visual_tokens.kept"]) == (234, 77)
     assert not [name for name in text if name.startswith("gprune")]
     assert log.read_text().count('"event": "gprune_request"') == 1

@@ -33,7 +33,7 @@ class Handler:
 
 
 async def reported(answer: Any, *accounts: VisualTokenAccount) -> Any:
-    return await UsageReporter(Handler(answer, *accounts), "gprune").create_chat_completion(object())
+    return await UsageReporter(Handler(answer, *accounts)).create_chat_completion(object())
 
 
 async def stream(*chunks: Any) -> AsyncIterator[Any]:
@@ -44,6 +44,16 @@ async def stream(*chunks: Any) -> AsyncIterator[Any]:
 async def test_accounts_of_several_prompts_are_summed() -> None:
     answer = await reported(SimpleNamespace(usage=SimpleNamespace()), ACCOUNT, ACCOUNT)
     assert answer.usage.visual_tokens == VISUAL_TOKENS | {"input": 468, "kept": 154}
+
+
+async def test_a_budget_is_told_with_the_ratio_it_came_to() -> None:
+    large = VisualTokenAccount(input=234, kept=110, ratio=0.5536, method="tome", budget=100, patches=224)
+    small = VisualTokenAccount(input=100, kept=100, ratio=0.0, method="tome", budget=100, patches=96)
+    told = {"prune_ratio": 0.5536, "method": "tome", "budget": 100}
+    answer = await reported(SimpleNamespace(usage=SimpleNamespace()), large)
+    assert answer.usage.visual_tokens == {"input": 234, "kept": 110, **told}
+    answer = await reported(SimpleNamespace(usage=SimpleNamespace()), large, small)
+    assert answer.usage.visual_tokens == {"input": 334, "kept": 210, **told, "prune_ratio": round(1 - 196 / 320, 4)}
 
 
 @pytest.mark.parametrize("answer", [SimpleNamespace(error="refused"), SimpleNamespace(usage=None)])
@@ -82,4 +92,4 @@ async def test_record_ends_with_the_request() -> None:
 
 
 def test_everything_else_is_the_handlers() -> None:
-    assert UsageReporter(Handler(None), "gprune").extra == Handler.extra
+    assert UsageReporter(Handler(None)).extra == Handler.extra
