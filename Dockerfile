@@ -24,8 +24,7 @@ COPY scripts scripts
 COPY gprune_vllm gprune_vllm
 COPY server server
 RUN scripts/setup.sh /opt/gprune/bin/python cpu
-COPY evaluation evaluation
-RUN /opt/gprune/bin/python -m evaluation.demo.checkpoint /opt/gprune/demo-model
+COPY evaluation/demo/model /opt/gprune/demo-model
 # The environment outlives /source: the wheel takes the place of the editable installation.
 COPY --from=wheel /wheels /wheels
 RUN /opt/gprune/bin/pip install --no-deps --force-reinstall /wheels/*.whl

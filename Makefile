@@ -1,7 +1,7 @@
 # `make serve` and `make test` need nothing but Python 3.11 or newer: they fill .venv on their first run.
 PYTHON ?= python3
 PORT ?= 8000
-# Served in place of the demo checkpoint, e.g. MODEL=llava-hf/llava-v1.6-mistral-7b-hf.
+# Served in place of the demo model, e.g. MODEL=llava-hf/llava-v1.6-mistral-7b-hf.
 MODEL ?=
 # Further arguments for gprune-serve, and for pytest.
 ARGS ?=
@@ -12,14 +12,14 @@ BACKEND := $(or $(BACKEND),$(if $(shell nvidia-smi -L 2>/dev/null | grep '^GPU '
 BIN := .venv/bin
 READY := .venv/.ready-$(BACKEND)
 READY_TEST := $(READY)-test
-DEMO := .cache/demo-model
+DEMO := evaluation/demo/model
 CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
 SERVED := $(MODEL)
 ifeq ($(MODEL),)
 SERVED := $(DEMO) --served-model-name gprune-demo
 ifeq ($(BACKEND),cpu)
-# The demo checkpoint is tiny: compiling it, or setting gigabytes aside for it, would only delay the start.
+# The demo model is small: compiling it, or setting gigabytes aside for it, would only delay the start.
 SERVED += --enforce-eager
 serve: export VLLM_CPU_KVCACHE_SPACE ?= 1
 endif
@@ -33,8 +33,8 @@ help: ## List the targets
 
 setup: $(READY) ## Install into .venv what serving needs
 
-serve: $(READY) $(if $(MODEL),,$(DEMO)/config.json) ## Serve MODEL, or without one a small demo checkpoint, on PORT
-	@echo "==> Serving $(or $(MODEL),the demo checkpoint) on http://localhost:$(PORT)"
+serve: $(READY) ## Serve MODEL, or without one the demo model, on PORT
+	@echo "==> Serving $(or $(MODEL),the demo model) on http://localhost:$(PORT)"
 	@exec $(BIN)/gprune-serve $(SERVED) --port $(PORT) $(ARGS)
 
 test: lint ## Run the linters, the type checker and the tests
@@ -45,20 +45,20 @@ lint: $(READY_TEST) ## Run the linters and the type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
 
-clean: ## Remove caches, build products and the demo checkpoint
-	rm -rf $(DEMO) $(DEMO).part build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove caches and build products
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean ## Remove .venv as well
-	rm -rf .venv
+distclean: clean ## Remove .venv and the tests' tools as well
+	rm -rf .venv .cache/tools
 
 $(READY): pyproject.toml scripts/setup.sh | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND)
 	@touch $@
 
-$(READY_TEST): pyproject.toml scripts/setup.sh scripts/prometheus.sh | $(BIN)/pip
+$(READY_TEST): pyproject.toml scripts/setup.sh scripts/tools.sh | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND) test
-	@scripts/prometheus.sh
+	@scripts/tools.sh $(BIN)/python
 	@touch $(READY) $@
 
 $(BIN)/pip:
@@ -67,10 +67,3 @@ $(BIN)/pip:
 	  exit 1; }
 	@echo "==> Creating .venv"
 	@$(PYTHON) -m venv .venv
-
-# Built aside and then renamed: a checkpoint is either complete or not there.
-$(DEMO)/config.json: $(wildcard evaluation/demo/*.py) | $(READY)
-	@echo "==> Building the demo checkpoint"
-	@rm -rf $(DEMO) $(DEMO).part && mkdir -p $(dir $(DEMO))
-	@$(BIN)/python -m evaluation.demo.checkpoint $(DEMO).part
-	@mv $(DEMO).part $(DEMO)

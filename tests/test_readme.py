@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
+from evaluation.demo.scene import make_scene
 from gprune_vllm.settings import PruneSettings, flag_name
-from tests import photos
 from tests.servers import Server, serve
 
 ROOT = Path(__file__).parent.parent
@@ -25,31 +26,35 @@ def block(language: str) -> str:
 
 @pytest.fixture(scope="module")
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The demo checkpoint, made and served as `make serve` does."""
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "evaluation.demo.checkpoint", str(folder / "demo-model")]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    """The demo model, served as `make serve` does."""
+    log = tmp_path_factory.mktemp("demo") / "server.log"
     arguments = ("--served-model-name", "gprune-demo", "--dtype", "auto")
-    with serve(folder / "demo-model", folder / "server.log", *arguments) as running:
+    with serve(ROOT / "evaluation" / "demo" / "model", log, *arguments) as running:
         yield running
 
 
-def test_request_prints_what_the_readme_shows(demo_server: Server, tmp_path: Path) -> None:
-    photos.china().save(tmp_path / "photo.jpg")
-    program = block("python").replace("http://localhost:8000", demo_server.url)
+def run(program: str, server: Server) -> str:
+    """What the README's program prints where the repository is."""
+    program = program.replace("http://localhost:8000", server.url)
     printed = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
-    assert printed.stdout == block("text")
+    return printed.stdout
 
 
-def test_prompt_without_pruning_has_the_length_the_readme_says(demo_server: Server, tmp_path: Path) -> None:
-    photos.china().save(tmp_path / "photo.jpg")
-    program = block("python").replace("http://localhost:8000", demo_server.url).replace("0.7", "0")
-    printed = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert f"the same prompt has {printed.stdout.split()[0]} tokens" in README
+def test_request_prints_what_the_readme_shows(demo_server: Server) -> None:
+    assert run(block("python"), demo_server) == block("text")
+
+
+def test_prompt_without_pruning_has_the_length_the_readme_says(demo_server: Server) -> None:
+    tokens = run(block("python").replace("0.7", "0"), demo_server).splitlines()[1].split()[0]
+    assert f"the same prompt has {tokens} tokens" in README
+
+
+def test_scene_of_the_readme_is_one_of_the_held_out_scenes() -> None:
+    with Image.open(ROOT / "docs" / "scene.png") as image:
+        difference = ImageChops.difference(image.convert("RGB"), make_scene(3).image)
+    assert max(ImageStat.Stat(difference).mean) < 1  # another version of Pillow may smooth letters otherwise
 
 
 def default_text(default: object) -> str:
@@ -87,6 +92,6 @@ def test_selector_of_the_design_notes_works() -> None:
     exec(program, {})
     try:
         features = torch.tensor([[1.0, 5.0], [2.0, 2.0], [4.0, 0.0]])
-        assert select_tokens(features, 2, "brightest").tolist() == [0, 2]
+        assert select_tokens(features, 2, "brightest").index.tolist() == [0, 2]
     finally:
-        del selectors._SELECTORS["brightest"]
+        del selectors._METHODS["brightest"]

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer
 from transformers import (
     GenerationConfig,
     LlavaNextConfig,
@@ -28,6 +28,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer
+
 LanguageModel = Literal["llama", "mistral", "qwen2"]
 Tower = Literal["clip", "siglip"]
 DataType = Literal["float32", "bfloat16"]
@@ -36,33 +38,6 @@ CROP = 112  # pixels; with patches of 14 that is 8 x 8 = 64 tokens a crop, where
 PATCH = 14
 GRID_PINPOINTS = ((112, 224), (224, 112), (224, 224), (336, 112), (112, 336))
 MAX_POSITION_EMBEDDINGS = 4096
-
-SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<image>", "<|system|>", "<|user|>", "<|assistant|>")
-PAD, BEGIN, END, IMAGE = range(4)
-
-CHAT_TEMPLATE = """\
-{{- bos_token }}
-{%- for message in messages %}
-    {{- '<|' + message['role'] + '|>' }}
-    {%- if message['content'] is string %}
-        {{- message['content'] }}
-    {%- elif message['content'] %}
-        {%- for content in message['content'] %}
-            {%- if content['type'] == 'image' %}
-                {{- '<image>\\n' }}
-            {%- elif content['type'] == 'text' %}
-                {{- content['text'] }}
-            {%- endif %}
-        {%- endfor %}
-    {%- endif %}
-    {%- if message['role'] == 'assistant' %}
-        {{- eos_token }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|assistant|>' }}
-{%- endif %}
-"""
 
 # What Transformers 5 calls the parts, and what published checkpoints (and so vLLM) call them.
 PUBLISHED_PREFIXES = {
@@ -85,11 +60,29 @@ GAINS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """Widths and depths. Heads of 32 are the smallest that vLLM's CPU attention knows."""
+
+    tower_hidden: int
+    tower_intermediate: int
+    tower_layers: int
+    hidden: int
+    intermediate: int
+    layers: int
+    head: int
+    tower_head: int = 32
+
+
+TINY = Size(tower_hidden=64, tower_intermediate=128, tower_layers=3, hidden=128, intermediate=256, layers=2, head=32)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointOptions:
     """How one demo checkpoint differs from the next; pinpoints are (height, width) in pixels."""
 
     language_model: LanguageModel = "llama"
     tower: Tower = "clip"
+    size: Size = TINY
     seed: int = 0
     dtype: DataType = "float32"
     grid_pinpoints: tuple[tuple[int, int], ...] = GRID_PINPOINTS
@@ -118,7 +111,7 @@ def write_checkpoint(
 ) -> Path:
     """Write a checkpoint into the folder `path`, made where missing, and return the folder."""
     pinpoints = tuple(grid_pinpoints or GRID_PINPOINTS)
-    options = CheckpointOptions(language_model, tower, seed, dtype, pinpoints, max_position_embeddings)
+    options = CheckpointOptions(language_model, tower, TINY, seed, dtype, pinpoints, max_position_embeddings)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
@@ -128,17 +121,6 @@ def write_checkpoint(
     build_processor(options, tokenizer).save_pretrained(folder)
     write_weights(folder / "model.safetensors", random_weights(config, tokenizer, seed), dtype)
     return folder
-
-
-def build_tokenizer() -> Tokenizer:
-    """One token a byte, by byte-level BPE without merges: any text comes back as it went in."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return tokenizer
 
 
 def build_processor(options: CheckpointOptions, tokenizer: Tokenizer) -> LlavaNextProcessor:
@@ -182,15 +164,16 @@ def build_config(options: CheckpointOptions, vocabulary_size: int) -> LlavaNextC
 
 
 def text_config(options: CheckpointOptions, vocabulary_size: int) -> dict[str, Any]:
-    """Two layers, four heads on two key-value heads. Heads of 32 are the smallest that vLLM's CPU attention knows."""
+    """A language model whose heads share two key-value heads."""
     return {
         "model_type": options.language_model,
         "vocab_size": vocabulary_size,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
+        "hidden_size": options.size.hidden,
+        "intermediate_size": options.size.intermediate,
+        "num_hidden_layers": options.size.layers,
+        "num_attention_heads": options.size.hidden // options.size.head,
         "num_key_value_heads": 2,
+        "initializer_range": options.size.hidden**-0.5,
         "max_position_embeddings": options.max_position_embeddings,
         "sliding_window": None,  # Mistral's default would hide the start of a long prompt
         "tie_word_embeddings": False,
@@ -202,13 +185,13 @@ def text_config(options: CheckpointOptions, vocabulary_size: int) -> dict[str, A
 
 
 def vision_config(options: CheckpointOptions) -> dict[str, Any]:
-    """Three layers, of which LLaVA-NeXT reads the second."""
+    """A tower, of which LLaVA-NeXT reads the last layer but one."""
     return {
         "model_type": f"{options.tower}_vision_model",
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
+        "hidden_size": options.size.tower_hidden,
+        "intermediate_size": options.size.tower_intermediate,
+        "num_hidden_layers": options.size.tower_layers,
+        "num_attention_heads": options.size.tower_hidden // options.size.tower_head,
         "image_size": CROP,
         "patch_size": PATCH,
         "vision_use_head": False,  # SigLIP's pooling, which LLaVA-NeXT has no use for

@@ -1,0 +1,174 @@
+"""Scenes that the demo model is trained and measured on: a sign to read among coloured shapes, drawn from a seed.
+
+Lengths are in pixels of the model's grid, which are pixels of the picture where it is not larger than the grid.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CROP = 112
+"""Side of a crop."""
+VOWELS = "AEIOU"
+CONSONANTS = "BDFGHKLMNPRSTVXYZ"
+SHAPES = ("circle", "square", "triangle", "star", "cross")
+COLOURS = {
+    "red": (205, 40, 40),
+    "green": (40, 150, 60),
+    "blue": (45, 80, 205),
+    "yellow": (235, 205, 50),
+    "purple": (140, 55, 165),
+    "orange": (240, 130, 30),
+}
+PLATES = ((250, 250, 245), (20, 20, 25), (20, 60, 110), (120, 20, 20), (245, 225, 120))
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bold", "STIXGeneralBol", "DejaVuSerif")
+GRIDS = ((224, 224), (224, 224), (224, 224), (224, 168), (168, 224), (336, 112), (112, 336), (224, 112), (112, 224))
+"""Width and height of what a scene fills of the model's grid, each as likely."""
+ENLARGEMENTS = (1.0, 1.0, 1.5, 2.0)
+"""How much larger than that a picture is, each as likely."""
+
+Split = Literal["train", "test"]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A coloured shape around `(x, y)`."""
+
+    kind: str
+    colour: str
+    x: float
+    y: float
+    size: float
+
+    @property
+    def box(self) -> Box:
+        """Left, top, right and bottom."""
+        half = self.size / 2
+        return self.x - half, self.y - half, self.x + half, self.y + half
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A plate with a word, whose first letter is around `(x, y)` and the others `pitch` to the right of one another."""
+
+    word: str
+    x: float
+    y: float
+    pitch: float
+    font: str
+    letter_size: float
+    plate: tuple[int, int, int]
+
+    @property
+    def box(self) -> Box:
+        """Left, top, right and bottom of the plate."""
+        half = self.pitch / 2 + 4
+        return self.x - half, self.y - 12, self.x + self.pitch * (len(self.word) - 1) + half, self.y + 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a picture of `width` x `height` shows; the picture itself has `enlargement` times as many pixels a side."""
+
+    seed: int
+    width: int
+    height: int
+    enlargement: float
+    signs: tuple[Sign, ...]
+    shapes: tuple[Shape, ...]
+
+    @property
+    def image(self) -> "Image.Image":
+        """The picture, in RGB."""
+        from evaluation.demo.drawing import draw
+
+        return draw(self)
+
+
+def make_scene(
+    seed: int, split: Split = "test", *, grid: tuple[int, int] | None = None, signs: int = 1, most_shapes: int = 5
+) -> Scene:
+    """Make up the scene of a seed. The same seed gives another scene in each split, and in any other call the same.
+
+    Args:
+        seed: any integer.
+        split: scenes for training, or held out from it.
+        grid: width and height of what the scene fills of the model's grid; drawn from `GRIDS` where None.
+        signs: signs to try to place.
+        most_shapes: shapes to try to place, at most.
+    """
+    source = random.Random(f"{split} {seed}")
+    width, height = grid or source.choice(GRIDS)
+    enlargement = source.choice(ENLARGEMENTS)
+    boxes: list[Box] = []
+    placed_signs = [_place_sign(source, width, height, boxes) for _ in range(signs)]
+    crowd = min(most_shapes, max(2, width * height // 9000))
+    kinds = source.sample(SHAPES, source.choice((2, 3, 5)))  # few kinds, so that some are there more than once
+    placed_shapes = [_place_shape(source, width, height, boxes, kinds) for _ in range(source.randint(1, crowd))]
+    return Scene(
+        seed=seed,
+        width=width,
+        height=height,
+        enlargement=enlargement,
+        signs=tuple(sign for sign in placed_signs if sign),
+        shapes=tuple(shape for shape in placed_shapes if shape),
+    )
+
+
+def make_word(source: random.Random) -> str:
+    """A word of three to five letters that can be said, and almost surely was never said before."""
+    pattern = source.choice(("cvc", "vcv", "cvcv", "vcvc", "cvcvc", "cvccv", "vcvcv"))
+    return "".join(source.choice(CONSONANTS if kind == "c" else VOWELS) for kind in pattern)
+
+
+def _place_sign(source: random.Random, width: int, height: int, boxes: list[Box]) -> Sign | None:
+    """A sign that fits, its word within one crop: a letter that the grid cuts in two cannot be read."""
+    word, pitch = make_word(source), source.uniform(14, 18)
+    font, plate = source.choice(FONTS), source.choice(PLATES)
+    length = pitch * (len(word) - 1)
+    for _ in range(40):
+        x = source.uniform(pitch / 2 + 5, width - length - pitch / 2 - 5)
+        y = source.uniform(13, height - 13)
+        sign = Sign(word, x, y, pitch, font, source.uniform(13, 17), plate)
+        if _clear_of_seams(sign, width, height) and _clear(sign.box, boxes):
+            boxes.append(sign.box)
+            return sign
+    return None
+
+
+def _clear_of_seams(sign: Sign, width: int, height: int) -> bool:
+    """Whether all letters are within one crop. What does not fill the grid is in its middle."""
+    left, top = (-width % CROP) / 2, (-height % CROP) / 2
+    length = sign.pitch * (len(sign.word) - 1)
+    columns = {int((left + x) // CROP) for x in (sign.x - 7, sign.x + length + 7)}
+    rows = {int((top + y) // CROP) for y in (sign.y - 8, sign.y + 8)}
+    return len(columns) == len(rows) == 1
+
+
+def _place_shape(
+    source: random.Random, width: int, height: int, boxes: list[Box], kinds: Sequence[str]
+) -> Shape | None:
+    """A shape of one of the kinds that fits."""
+    kind, colour = source.choice(kinds), source.choice(tuple(COLOURS))
+    for _ in range(30):
+        size = source.uniform(30, 48)
+        x, y = (source.uniform(size / 2 + 1, side - size / 2 - 1) for side in (width, height))
+        shape = Shape(kind, colour, x, y, size)
+        if _clear(shape.box, boxes):
+            boxes.append(shape.box)
+            return shape
+    return None
+
+
+def _clear(box: Box, others: list[Box], gap: float = 3) -> bool:
+    """Whether a box overlaps none of the others."""
+    left, top, right, bottom = box
+    return all(
+        right + gap < other[0] or other[2] + gap < left or bottom + gap < other[1] or other[3] + gap < top
+        for other in others
+    )

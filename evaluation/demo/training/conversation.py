@@ -1,0 +1,105 @@
+"""Batches for the second stage: pictures and conversations about them, as token ids."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import LlavaNextImageProcessor
+
+from evaluation.demo.questions import TASKS, Question, make_questions, spell
+from evaluation.demo.scene import GRIDS, Scene, make_scene
+from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
+from evaluation.demo.training.labels import IGNORED
+
+USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
+SMALL_GRIDS = ((224, 112), (112, 224))
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What batches are made of: `scenes` pictures each, all of one grid, and for each up to `rounds` of questions.
+
+    The first `small` batches are of small grids only: reading is learnt sooner where there is less to look at.
+    """
+
+    scenes: int = 16
+    rounds: int = 2
+    small: int = 0
+
+
+class Conversations(IterableDataset[dict[str, Any]]):
+    """Batches `first` to `last`, each of pictures of one size, so that all have as many visual tokens."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, image_processor: LlavaNextImageProcessor, lesson: Lesson, first: int, last: int
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.image_processor = image_processor
+        self.lesson = lesson
+        self.batches = range(first, last)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        index, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        for batch in self.batches[index::count]:
+            yield self.batch(batch)
+
+    def batch(self, number: int) -> dict[str, Any]:
+        """The batch of that number, the same each time."""
+        source = random.Random(f"lesson {number}")
+        grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
+        seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
+        return self.assemble([make_scene(seed, "train", grid=grid) for seed in seeds], grid)
+
+    def assemble(self, scenes: list[Scene], grid: tuple[int, int]) -> dict[str, Any]:
+        """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
+        the numbers of the task and of the question that a token belongs to."""
+        pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
+        questions = [self._questions(scene) for scene in scenes]
+        turns = [[self.turn(question) for question in each] for each in questions]
+        return {
+            "pixels": torch.cat(pixels).bfloat16(),
+            "grid": grid,
+            "tokens": _pad([[token for tokens, _ in each for token in tokens] for each in turns], PAD),
+            "labels": _pad([[label for _, labels in each for label in labels] for each in turns], IGNORED),
+            "tasks": _pad(
+                [
+                    [
+                        TASKS.index(question.task)
+                        for question, (tokens, _) in zip(asked, each, strict=True)
+                        for _ in tokens
+                    ]
+                    for asked, each in zip(questions, turns, strict=True)
+                ],
+                -1,
+            ),
+            "turns": _pad([[number for number, (tokens, _) in enumerate(each) for _ in tokens] for each in turns], -1),
+        }
+
+    def _questions(self, scene: Scene) -> list[Question]:
+        """Several rounds of questions, none twice, and one for each letter: letters take longest to learn."""
+        rounds = [make_questions(scene, number) for number in range(self.lesson.rounds)]
+        return list(dict.fromkeys([*(question for questions in rounds for question in questions), *spell(scene)]))
+
+    def turn(self, question: Question) -> tuple[list[int], list[int]]:
+        """Token ids from the picture's end to the answer's, and for each the next one if that is part of the answer."""
+        asked = self.tokenizer.encode(f"\n{question.text}", add_special_tokens=False).ids
+        answer = [*self.tokenizer.encode(question.answer, add_special_tokens=False).ids, END]
+        return [*asked, ASSISTANT, *answer], [*[IGNORED] * len(asked), *answer, IGNORED]
+
+
+def _pad(rows: Any, value: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+
+def conversation_batches(dataset: Conversations, workers: int) -> DataLoader[Any]:
+    """Batches made ahead by other processes."""
+    return DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4)
+
+
+PREFIX = (BEGIN, USER)
+"""Token ids before the picture."""

@@ -1,0 +1,46 @@
+"""Writing the trained model as a checkpoint that stock vLLM and Transformers load."""
+
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlavaNextForConditionalGeneration
+
+from evaluation.demo.checkpoint import (
+    CheckpointOptions,
+    Size,
+    build_config,
+    build_processor,
+    published_name,
+    write_weights,
+)
+from evaluation.demo.questions import all_texts
+from evaluation.demo.tokenizer import BEGIN, END, PAD, build_tokenizer
+
+DEMO = Size(tower_hidden=128, tower_intermediate=512, tower_layers=6, hidden=256, intermediate=512, layers=4, head=64)
+OPTIONS = CheckpointOptions(size=DEMO, dtype="bfloat16")
+
+
+def build_model() -> LlavaNextForConditionalGeneration:
+    """The demo model with fresh weights, in bfloat16. Eager attention trains fastest at this size on a CPU."""
+    config = build_config(OPTIONS, build_tokenizer(all_texts()).get_vocab_size())
+    for part in (config, config.text_config, config.vision_config):
+        part._attn_implementation = "eager"
+    return LlavaNextForConditionalGeneration(config).bfloat16()
+
+
+def export(model: LlavaNextForConditionalGeneration, folder: Path) -> None:
+    """Write weights, configuration, tokenizer, chat template and image processor into `folder`."""
+    tokenizer = build_tokenizer(all_texts())
+    folder.mkdir(parents=True, exist_ok=True)
+    build_config(OPTIONS, tokenizer.get_vocab_size()).save_pretrained(folder)
+    GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
+    build_processor(OPTIONS, tokenizer).save_pretrained(folder)
+    weights = {published_name(name): value.detach() for name, value in model.named_parameters()}
+    write_weights(folder / "model.safetensors", weights, OPTIONS.dtype)
+
+
+def load_tower(model: LlavaNextForConditionalGeneration, checkpoint: Path) -> None:
+    """Give the model the tower that the first stage trained."""
+    state = torch.load(checkpoint, weights_only=True)["model"]
+    tower = {name.removeprefix("tower."): value for name, value in state.items() if name.startswith("tower.")}
+    model.model.vision_tower.load_state_dict(tower)

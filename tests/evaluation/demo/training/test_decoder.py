@@ -1,0 +1,64 @@
+"""What the model is trained on is what it is served: the same tokens, at the same places, seen alike."""
+
+import pytest
+import torch
+
+from evaluation.demo.checkpoint import build_processor
+from evaluation.demo.questions import all_texts, make_questions
+from evaluation.demo.scene import GRIDS, make_scene
+from evaluation.demo.tokenizer import build_tokenizer
+from evaluation.demo.training.conversation import Conversations, Lesson
+from evaluation.demo.training.decoder import Reader
+from evaluation.demo.training.export import OPTIONS, build_model
+from evaluation.demo.training.labels import IGNORED
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    torch.manual_seed(0)
+    return Reader(build_model().float().eval())
+
+
+@pytest.mark.parametrize("grid", sorted(set(GRIDS)))
+def test_each_question_is_answered_as_if_it_had_been_put_alone(reader: Reader, grid: tuple[int, int]) -> None:
+    tokenizer = build_tokenizer(all_texts())
+    processor = build_processor(OPTIONS, tokenizer)
+    conversations = Conversations(tokenizer, processor.image_processor, Lesson(rounds=1), 0, 1)
+    scenes = [make_scene(seed, "train", grid=grid) for seed in range(2)]
+    batch = conversations.assemble(scenes, grid)
+    batch["pixels"] = batch["pixels"].float()
+    with torch.no_grad():
+        trained, tokens = reader(batch)
+    row = 0
+    for scene in scenes:
+        for question in make_questions(scene):
+            prompt = f"<s><|user|><image>\n{question.text}<|assistant|>{question.answer}</s>"
+            inputs = processor(images=scene.image, text=prompt, return_tensors="pt")
+            with torch.no_grad():
+                alone = reader.model(**inputs).logits[0]
+            answer = inputs["input_ids"][0][-len(tokenizer.encode(question.answer).ids) - 1 :]
+            assert torch.equal(tokens[row : row + len(answer)], answer)
+            torch.testing.assert_close(
+                trained[row : row + len(answer)], alone[-len(answer) - 1 : -1], atol=2e-2, rtol=0
+            )
+            row += len(answer)
+    assert row == len(tokens)
+
+
+def test_the_tower_does_not_learn_in_the_second_stage(reader: Reader) -> None:
+    frozen = {name for name, parameter in reader.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in reader.named_parameters() if "vision_tower" in name}
+
+
+def test_batches_are_reproducible_and_begin_with_small_pictures() -> None:
+    tokenizer = build_tokenizer(all_texts())
+    image_processor = build_processor(OPTIONS, tokenizer).image_processor
+    lesson = Lesson(scenes=1, rounds=2, small=20)
+    one, again = (Conversations(tokenizer, image_processor, lesson, 0, 40) for _ in range(2))
+    batches = [one.batch(number) for number in range(40)]
+    assert {max(batch["grid"]) for batch in batches[:20]} == {224}
+    assert {max(batch["grid"]) for batch in batches[20:]} == {224, 336}
+    for batch, other in zip(batches, map(again.batch, range(40)), strict=True):
+        assert torch.equal(batch["pixels"], other["pixels"])
+        assert torch.equal(batch["tokens"], other["tokens"])
+        assert (batch["labels"] != IGNORED).any()

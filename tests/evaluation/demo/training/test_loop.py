@@ -1,0 +1,51 @@
+"""The training loop: stopped and resumed it ends where it would have ended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evaluation.demo.training.loop import Batch, train
+from evaluation.demo.training.optimizer import schedule
+
+
+def batches(first: int, last: int) -> Iterator[Batch]:
+    for step in range(first, last):
+        yield {"inputs": torch.randn(8, 4, generator=torch.Generator().manual_seed(step)).bfloat16()}
+
+
+def run(folder: Path, steps: int, stop: int | None = None) -> Tensor:
+    """Weights after training until `steps`, interrupted after `stop`."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 4).bfloat16()
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        return (model(batch["inputs"]) - batch["inputs"]).square().mean(), {"figure": 1.0}
+
+    def interrupted(first: int, last: int) -> Iterator[Batch]:
+        for step, batch in enumerate(batches(first, last), first):
+            if step == stop:
+                raise KeyboardInterrupt
+            yield batch
+
+    train(model, learning_rate=1e-2, steps=steps, batches=interrupted, loss=loss, checkpoint=folder / "model.pt")
+    return model.weight.detach().clone()
+
+
+def test_resumed_training_ends_where_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(tmp_path / "whole", 40)
+    monkeypatch.setattr("evaluation.demo.training.loop.SAVE_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", 40, stop=17)
+    assert torch.equal(run(tmp_path / "parts", 40), whole)
+    assert (tmp_path / "parts" / "model.log").read_text().startswith("step 0 loss ")
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    rates = [schedule(step, 5000) for step in range(5000)]
+    peak = rates.index(1.0)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert set(rates[peak : 5000 * 7 // 10]) == {1.0}
+    assert rates[-1] == pytest.approx(0.01)
