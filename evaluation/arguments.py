@@ -1,0 +1,58 @@
+"""Arguments that commands share."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from evaluation.service import OwnService, RunningService, Service
+
+DEMO_MODEL = Path(__file__).parent / "demo" / "model"
+SCENES = 200
+"""Scenes that a table is measured on, with about seven questions each."""
+QUICK_SCENES = 10
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Where results go."""
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the results; run again, the command goes on where it was"
+    )
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """What is measured."""
+    parser.add_argument(
+        "--model", default=str(DEMO_MODEL), help="folder or name of the checkpoint to serve (default: the demo model)"
+    )
+
+
+def add_questions(parser: ArgumentParser) -> None:
+    """How much is asked."""
+    parser.add_argument("--scenes", type=positive, default=SCENES, help="scenes to ask about (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"ask about {QUICK_SCENES} scenes only")
+    parser.add_argument("--seed", type=int, default=0, help="the first scene (default: %(default)s)")
+    parser.add_argument("--concurrency", type=positive, default=8, help="questions in flight (default: %(default)s)")
+    parser.add_argument(
+        "--server-arguments", default="", help="further arguments of the server, e.g. '--max-model-len 8192'"
+    )
+
+
+def add_url(parser: ArgumentParser) -> None:
+    """A server that is there."""
+    parser.add_argument("--url", help="ask this server instead of starting one; it needs --prune-methods all")
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    value = int(text)
+    if value < 1:
+        raise ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def service_of(arguments: Namespace, settings: Mapping[str, str] | None = None) -> Service:
+    """The server that the arguments name, or one of its own with the given settings."""
+    if getattr(arguments, "url", None):
+        return RunningService.at(arguments.url)
+    log = arguments.output / "server.log"
+    return OwnService(arguments.model, log, settings or {}, arguments.server_arguments)

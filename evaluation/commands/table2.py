@@ -1,0 +1,37 @@
+"""Table 2: what the L2 norm and the graph contribute to G-Prune's score.
+
+Writes table2.json and table2.md. Without either, tokens are drawn at random.
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from evaluation.arguments import add_model, add_output, add_questions
+from evaluation.cell import Cell
+from evaluation.published import TABLE_2
+from evaluation.variants import Variant, write_variants
+
+RATIO = 0.7
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_output(parser)
+    add_model(parser)
+    add_questions(parser)
+
+
+def run(arguments: Namespace) -> None:
+    write_variants(arguments, "table2", VARIANTS)
+
+
+def variant(norm: bool, graph: bool, method: str, settings: dict[str, str]) -> Variant:
+    """A row of the table."""
+    labels = {"L2 norm": "yes" if norm else "no", "graph": "yes" if graph else "no"}
+    return Variant(labels, Cell(method, RATIO), settings, TABLE_2[norm, graph])
+
+
+VARIANTS = [
+    variant(False, False, "random", {}),
+    variant(True, False, "l2norm", {}),
+    variant(False, True, "gprune", {"prune-score": "ones"}),
+    variant(True, True, "gprune", {}),
+]

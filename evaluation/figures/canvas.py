@@ -1,0 +1,41 @@
+"""How all figures are drawn."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+DPI = 100
+COLOURS = {
+    "gprune": "#d62728",
+    "random": "#7f7f7f",
+    "l2norm": "#bcbd22",
+    "tome": "#1f77b4",
+    "divprune": "#2ca02c",
+    "visionzip": "#9467bd",
+    "fastv": "#ff7f0e",
+}
+"""A method has the same colour in all figures."""
+
+
+def subplots(columns: int, width: float = 5.0, heights: Sequence[float] = (4.0,)) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, row by row, all `width` inches wide and each row as high as said. It needs no display."""
+    figure = Figure(figsize=(width * columns, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
+    return figure, list(np.asarray(axes).flat)
+
+
+def picture_heights(pictures: Iterable[Image.Image], width: float) -> list[float]:
+    """Heights of rows that show pictures `width` inches wide, with some room for a title."""
+    return [width * picture.height / picture.width + 0.3 for picture in pictures]
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure, making the folder where it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=DPI, pil_kwargs={"optimize": True})

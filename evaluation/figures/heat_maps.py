@@ -1,0 +1,51 @@
+"""Figure 5: how G-Prune's score spreads over a picture from iteration to iteration."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from PIL import Image
+from torch import Tensor
+
+from evaluation.figures.canvas import picture_heights, save, subplots
+from evaluation.offline import OfflineModel
+from gprune_vllm.graph import gprune_scores, initial_scores
+
+ITERATIONS = (1, 3, 5, 7)
+WIDTH = 2.4
+"""Inches that a picture is wide."""
+
+
+def draw_heat_maps(model: OfflineModel, pictures: dict[str, Image.Image], file: Path) -> None:
+    """A row for each picture: itself, the L2 norms that the score starts from, and the score after t iterations."""
+    columns = 2 + len(ITERATIONS)
+    figure, axes = subplots(columns, WIDTH, picture_heights(pictures.values(), WIDTH))
+    for row, (name, picture) in enumerate(pictures.items()):
+        plan = model.plan(picture)
+        features = model.see(picture).grid_features(plan)
+        maps = {"t = 0 (L2 norm)": initial_scores(features, "l2norm")}
+        maps |= {f"t = {count}": gprune_scores(features, iterations=count) for count in ITERATIONS}
+        first, *others = axes[row * columns : (row + 1) * columns]
+        show(first, picture, name)
+        for place, (title, scores) in zip(others, maps.items(), strict=True):
+            show(place, picture.convert("L"), title if row == 0 else "")
+            heat = ranks(scores).reshape(plan.grid_height, plan.grid_width)
+            place.imshow(heat, cmap="inferno", alpha=0.75, extent=(0, picture.width, picture.height, 0))
+    save(figure, file)
+
+
+def show(axes: Axes, picture: Image.Image, title: str) -> None:
+    """Show a picture without its axes."""
+    axes.imshow(picture, cmap="gray")
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
+
+
+def ranks(scores: Tensor) -> np.ndarray:
+    """Where each score stands among all, 0 the least and 1 the largest: sizes differ from iteration to iteration.
+
+    Args:
+        scores: `[num_tokens]`.
+    """
+    order = scores.argsort(stable=True).argsort()
+    return np.asarray(order / max(1, len(order) - 1))

@@ -1,0 +1,31 @@
+"""Pictures to show pruning on: generated scenes, and photos that come with Matplotlib and scikit-learn."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from evaluation.demo.scene import make_scene
+
+SCENES = (3, 7)
+"""Seeds of the scenes shown."""
+
+
+def gallery() -> dict[str, Image.Image]:
+    """The pictures by name."""
+    scenes = {f"scene {seed}": make_scene(seed, "test").image for seed in SCENES}
+    return scenes | {"portrait": portrait(), "temple": photo("china.jpg"), "flower": photo("flower.jpg")}
+
+
+def portrait() -> Image.Image:
+    """Grace Hopper, 512 x 600, a photo in the public domain that comes with Matplotlib."""
+    from matplotlib import cbook
+
+    with Image.open(Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))) as image:
+        return image.convert("RGB")
+
+
+def photo(name: str) -> Image.Image:
+    """A photo of 640 x 427 that comes with scikit-learn."""
+    from sklearn.datasets import load_sample_image
+
+    return Image.fromarray(load_sample_image(name))

@@ -1,0 +1,46 @@
+"""The questions of one command and the answers to them."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.arguments import QUICK_SCENES, service_of
+from evaluation.cell import Cell
+from evaluation.cost import CostModel
+from evaluation.files import write_json
+from evaluation.journal import Journal
+from evaluation.measurement import Measurement, measure
+from evaluation.result import rows
+from evaluation.sample import Sample, load_samples
+
+
+class Run:
+    """Asks what the command line says, in the folder that it says."""
+
+    def __init__(self, arguments: Namespace) -> None:
+        self._arguments = arguments
+        scenes = QUICK_SCENES if arguments.quick else arguments.scenes
+        self.samples: list[Sample] = load_samples(scenes, arguments.seed)
+        self._journal = Journal(arguments.output)
+
+    def measure(self, cells: Sequence[Cell], settings: Mapping[str, str] | None = None) -> list[Measurement]:
+        """Ask all questions under each cell, of a server with the given settings."""
+        service = service_of(self._arguments, settings)
+        return measure(service, cells, self.samples, self._journal, self._arguments.concurrency)
+
+    def measure_fastv(self, ratios: Sequence[float]) -> list[Measurement]:
+        """Ask all questions of FastV, offline."""
+        from evaluation.baseline import Baseline
+
+        return Baseline(service_of(self._arguments).checkpoint, self._journal).measure(ratios, self.samples)
+
+    def write(
+        self, name: str, measurements: Sequence[Measurement], labels: Sequence[Mapping[str, str]] | None = None
+    ) -> None:
+        """Write the measurements to `NAME.json`, with what tells each from the others."""
+        costs = CostModel.of(service_of(self._arguments).checkpoint)
+        report: list[dict[str, Any]] = []
+        for measurement, label in zip(measurements, labels or [{}] * len(measurements), strict=True):
+            flops = costs.mean_flops(self.samples, measurement) if costs else None
+            report += rows(measurement, flops, **label)
+        write_json(self._arguments.output / f"{name}.json", report)
