@@ -127,8 +127,7 @@ def _errors() -> Rows:
             ),
             lines(
                 "Refusals",
-                "Requests refused because of their pruning: a ratio that is none, one above the operator's limit, a "
-                "prompt beyond the model's positions, or a ratio for precomputed embeddings.",
+                "Requests refused because of their pruning; docs/metrics.md tells what each reason means.",
                 "reqps",
                 {"{{reason}}": rate("gprune_refusals_total", by="reason")},
                 width=6,

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.prometheus import ROOT, SHIPPED
+from tests.deploy.prometheus import SHIPPED
+from tests.deploy.tools import ROOT
 
 DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 

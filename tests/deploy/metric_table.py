@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from tests.deploy.prometheus import ROOT
+from tests.deploy.tools import ROOT
 
 
 @dataclass(frozen=True, slots=True)

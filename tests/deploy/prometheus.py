@@ -1,42 +1,21 @@
 """A real Prometheus for tests, on the shipped configuration."""
 
-import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
+from tests.deploy.tools import ROOT, require
 from tests.servers import free_port, stop
 
-ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy/prometheus"
 LIMIT = 60  # seconds
-
-
-def require(name: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The path of `prometheus` or `promtool`. Without it the test is skipped, and in CI it fails."""
-    places = [environment.get("PATH", ""), str(ROOT / ".cache/prometheus")]
-    path = shutil.which(name, path=os.pathsep.join(places))
-    if path is not None:
-        return path
-    reason = f"{name} is neither on PATH nor in .cache/prometheus, where scripts/prometheus.sh puts it"
-    if environment.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run promtool; its output is in `stdout`, errors among it."""
-    command = [require("promtool"), *map(str, arguments)]
-    return subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy.metric_table import rows
-from tests.deploy.prometheus import promtool
+from tests.deploy.tools import promtool
 from tests.servers import Server
 
 

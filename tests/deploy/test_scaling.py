@@ -1,7 +1,8 @@
-"""Two replicas behind vLLM's router answer as one server does."""
+"""Two replicas behind vLLM's router answer as one server does, and one that is taken away finishes what it has."""
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,14 +37,14 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(server: Server, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The server of all tests and one more."""
     folder = tmp_path_factory.mktemp("fleet")
     with (
-        serve(checkpoint, folder / "first.log", "--api-key", API_KEY) as first,
-        serve(checkpoint, folder / "second.log", "--api-key", API_KEY) as second,
-        route([first, second], folder / "router.log") as router,
+        serve(checkpoint, folder / "second.log", "--api-key", API_KEY, "--shutdown-timeout", "60") as second,
+        route([server, second], folder / "router.log") as router,
     ):
-        yield Fleet(router, (first, second))
+        yield Fleet(router, (server, second))
 
 
 @contextmanager
@@ -64,10 +65,20 @@ def route(replicas: list[Server], log: Path) -> Iterator[Server]:
         stop(process)
 
 
-def chat(ratio: float, **more: Any) -> dict[str, Any]:
+def chat(ratio: float, tokens: int = 12) -> dict[str, Any]:
     """The body of a chat about a photo."""
     question = {"model": MODEL, "messages": messages([photos.flower()]), "prune_ratio": ratio}
-    return {**question, "max_completion_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
+    return {**question, "max_completion_tokens": tokens, "temperature": 0, "ignore_eos": True}
+
+
+@contextmanager
+def stream(server: Server, body: dict[str, Any]) -> Iterator[Iterator[str]]:
+    """The events of a streamed chat."""
+    body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    url = f"{server.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=120) as response:
+        yield (line.removeprefix("data: ") for line in response.iter_lines() if line)
 
 
 def test_mixed_ratios_answer_as_one_server_does(server: Server, fleet: Fleet) -> None:
@@ -92,14 +103,10 @@ def test_metrics_of_the_replicas_add_up_to_what_was_answered(fleet: Fleet) -> No
 
 def test_streams_arrive_whole(server: Server, fleet: Fleet) -> None:
     whole = server.post("/v1/chat/completions", chat(0.6)).json()
-    body = chat(0.6, stream=True, stream_options={"include_usage": True})
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    with httpx.stream(
-        "POST", f"{fleet.router.url}/v1/chat/completions", json=body, headers=headers, timeout=120
-    ) as response:
-        events = [line.removeprefix("data: ") for line in response.iter_lines() if line]
-    assert events[-1] == "[DONE]"
-    chunks = [json.loads(event) for event in events[:-1]]
+    with stream(fleet.router, chat(0.6)) as events:
+        *chunks, end = events
+    assert end == "[DONE]"
+    chunks = [json.loads(chunk) for chunk in chunks]
     pieces = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
     assert "".join(pieces) == whole["choices"][0]["message"]["content"]
     assert len([piece for piece in pieces if piece]) == 12  # a token each, none merged on the way
@@ -127,3 +134,17 @@ def test_metrics_of_the_router_are_not_those_of_all_replicas(fleet: Fleet) -> No
     """The trap that docs/scaling.md warns of: /metrics of the router is one replica's."""
     ask(fleet.router, [photos.china()], 0.5, max_tokens=1)
     assert fleet.router.metrics()[KEPT] < sum(fleet.kept_tokens())
+
+
+def test_replica_that_is_taken_away_finishes_what_it_has(fleet: Fleet) -> None:
+    """With the arguments of the manifests under deploy/. Of these tests the last: one replica is left."""
+    *_, leaving = fleet.replicas
+    with stream(leaving, chat(0.5, tokens=400)) as events:
+        next(events)
+        leaving.process.send_signal(signal.SIGTERM)
+        *_, usage, end = events
+    assert leaving.process.wait(60) == 0
+    assert "draining in-flight requests count=1" in leaving.log.read_text()  # else it came too late to tell anything
+    assert json.loads(usage)["usage"]["completion_tokens"] == 400
+    assert end == "[DONE]"
+    assert all(ask(fleet.router, [photos.china()], 0.5, max_tokens=1).visual_tokens for _ in range(4))

@@ -1,5 +1,6 @@
 """What docs/operations.md and docs/scaling.md say is so, as far as it can be without a cluster."""
 
+import os
 import re
 import shlex
 import shutil
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.schemas import kubernetes_complaints
-from tests.deploy.tools import BIN, ROOT, missing, prune_settings, render, run
+from tests.deploy.kinds import kubernetes_complaints
+from tests.deploy.tools import BIN, ROOT, kubectl, prune_settings, render, run
 from tests.servers import Server
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -47,11 +48,10 @@ def test_overlay_of_the_documentation_renders(tmp_path: Path) -> None:
 
 def test_commands_for_dashboards_and_rules_make_what_a_cluster_takes() -> None:
     """The documented pipelines, but for their last command, which sends the result to a cluster."""
-    if not shutil.which("kubectl"):
-        missing("kubectl is not installed")
     (script,) = [block for block in blocks(OPERATIONS, "console") if "configmap" in block]
     script = re.sub(r"kubectl --namespace monitoring apply( --server-side)? --filename=-", "cat; echo ---", script)
-    finished = run("bash", "-euo", "pipefail", "-c", script, cwd=ROOT)
+    path = f"{Path(kubectl()).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = run("bash", "-euo", "pipefail", "-c", script, cwd=ROOT, env={**os.environ, "PATH": path})
     assert finished.returncode == 0, finished.stdout
     dashboards, rules = (document for document in yaml.safe_load_all(finished.stdout) if document)
     assert dashboards["metadata"]["labels"] == {"grafana_dashboard": "1"}
@@ -70,6 +70,15 @@ def test_size_of_the_cache_is_logged(server: Server) -> None:
     (pattern,) = [block.strip() for block in blocks(OPERATIONS, "text") if "KV cache size" in block]
     pattern = re.escape(pattern).replace("…", r"[\d.,]+").replace("8,192", r"[\d,]+")
     assert re.search(pattern, server.log.read_text())
+
+
+@pytest.mark.parametrize(
+    "words", ["is not supported by the served model", "gprune-vllm supports vLLM", "but this is vLLM"]
+)
+def test_messages_in_the_troubleshooting_are_ours(words: str) -> None:
+    code = [file.read_text() for room in ("gprune_vllm", "server") for file in (ROOT / room).glob("*.py")]
+    assert words in OPERATIONS
+    assert any(words in text for text in code)
 
 
 def test_commands_have_arguments_that_their_programs_know() -> None:

@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ from gprune_vllm.settings import PruneSettings
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-CHECKOV = "checkov==3.3.30"
+TOOLS = ROOT / ".cache" / "tools"  # where scripts/tools.sh puts what is not on PATH
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -25,20 +25,33 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
     return subprocess.run([str(part) for part in command], stderr=subprocess.STDOUT, **options)
 
 
-def missing(reason: str, environment: Mapping[str, str] = os.environ) -> None:
+def missing(reason: str, environment: Mapping[str, str] = os.environ) -> NoReturn:
     """Skip a test for want of a tool, and in CI fail it."""
     if environment.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
+def require(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The path of a program. Without it the test is skipped, and in CI it fails."""
+    path = shutil.which(name, path=f"{environment.get('PATH', '')}{os.pathsep}{TOOLS}")
+    if path is None:
+        missing(f"{name} is neither on PATH nor in .cache/tools, where scripts/tools.sh puts it", environment)
+    return path
+
+
+@cache
+def kubectl() -> str:
+    """The path of a kubectl that reads today's kustomizations. Debian 12's does not."""
+    program = require("kubectl")
+    if "Kustomize Version" not in run(program, "version", "--client").stdout:
+        missing(f"{program} is too old for the kustomizations: 1.24 or newer is needed")
+    return program
+
+
 def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:
     """What `kubectl apply --kustomize` would apply."""
-    for command in (["kubectl", "kustomize"], ["kustomize", "build"]):
-        if shutil.which(command[0]):
-            return run(*command, folder)
-    missing("neither kubectl nor kustomize is installed")
-    raise AssertionError
+    return run(kubectl(), "kustomize", folder)
 
 
 def render(folder: Path) -> list[dict[str, Any]]:
@@ -48,17 +61,14 @@ def render(folder: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(rendered.stdout))
 
 
-def checkov(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run checkov. It has an environment of its own: what it pins would replace vLLM's packages."""
-    folder = ROOT / ".cache" / "tools" / CHECKOV
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        installed = run(folder / "bin" / "pip", "install", "--quiet", CHECKOV, timeout=600)
-        if installed.returncode:
-            missing(f"{CHECKOV} cannot be installed: {installed.stdout}")
-        (folder / "ready").touch()
-    return run(folder / "bin" / "checkov", "--quiet", "--compact", "--skip-download", *arguments)
+def checkov(*arguments: str | Path) -> str:
+    """What checkov has to say: the one of the set-up, since each version checks something else."""
+    return run(require(f"{TOOLS}/checkov"), "--quiet", "--compact", "--skip-download", *arguments).stdout
+
+
+def promtool(*arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run promtool."""
+    return run(require("promtool"), *arguments, input=text)
 
 
 def serve_arguments(arguments: Sequence[str]) -> Any:
@@ -81,18 +91,3 @@ def prune_settings(environment: Mapping[str, str]) -> PruneSettings:
     """
     given = {name: value for name, value in environment.items() if name.startswith("GPRUNE_")}
     return PruneSettings.load(**{name.removeprefix("GPRUNE_").lower(): value for name, value in given.items()})
-
-
-def without(document: Any, path: Sequence[str | int]) -> Any:
-    """Remove the value at a path from a document, and return it."""
-    for key in path[:-1]:
-        document = document[key]
-    return document.pop(path[-1])
-
-
-def misspell(document: Any, path: Sequence[str | int]) -> None:
-    """Misspell the last key of a path into a document."""
-    value = without(document, path)
-    for key in path[:-1]:
-        document = document[key]
-    document[f"{path[-1]}s"] = value
