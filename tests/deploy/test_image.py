@@ -180,6 +180,8 @@ def test_wheel_names_its_entry_points(wheel: Path) -> None:
         "console_scripts": {"gprune-serve": "server.serve:main"},
         "vllm.general_plugins": {"gprune": "gprune_vllm.plugin:register"},
         "vllm.endpoint_plugins": {"gprune": "server.plugin:GPruneEndpointPlugin"},
+        # Not in the wheel: lmms-eval is run in the repository, as docs/evaluation.md tells.
+        "lmms_eval.models": {"gprune": "evaluation.lmms:manifest"},
     }
 
 
