@@ -60,7 +60,11 @@ def markdown(variants: Sequence[Variant], measurements: Sequence[Measurement]) -
     published = ["paper's GQA", "POPE", "TextVQA", "mean"] if any(variant.published for variant in variants) else []
     blank = [""] * len(published)
     rows: list[list[object]] = [
-        [*variant.labels.values(), *family_cells(measurement), *(list(map(str, variant.published)) or blank)]
+        [
+            *variant.labels.values(),
+            *family_cells(measurement),
+            *([f"{figure:.2f}" for figure in variant.published] or blank),
+        ]
         for variant, measurement in zip(variants, measurements, strict=True)
     ]
     return (

@@ -116,7 +116,7 @@ def test_settings_are_the_servers(settings: Mapping[str, str]) -> None:
 def test_the_papers_rows_stand_beside_those_measured() -> None:
     measurements = [measurement("gprune", 0.7, {"reading": [True]}) for _ in table3.VARIANTS]
     text = markdown_of_variants(table3.VARIANTS, measurements)
-    assert "| 5 | 0.9 | 100.0 (21-100) | 100.0 | 60 | 12.5 | 63.87 | 87.22 | 54.2 | 68.43 |" in text
+    assert "| 5 | 0.9 | 100.0 (21-100) | 100.0 | 60 | 12.5 | 63.87 | 87.22 | 54.20 | 68.43 |" in text
     assert "| 7 | 0.5 | 100.0 (21-100) | 100.0 | 60 | 12.5 |  |  |  |  |" in text
 
 
