@@ -15,6 +15,7 @@ from evaluation.failure import EvaluationError
 
 VERSION = "0.7.3"
 PACKAGES = (
+    "accelerate>=1.10",
     "datasets>=5.2",
     "evaluate>=0.4.6",
     "openpyxl>=3.1",

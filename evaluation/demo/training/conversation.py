@@ -59,7 +59,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
         the numbers of the task and of the question that a token belongs to."""
         pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
-        questions = [self._questions(scene) for scene in scenes]
+        questions = [self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
         return {
             "pixels": torch.cat(pixels).bfloat16(),
@@ -80,7 +80,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
             "turns": _pad([[number for number, (tokens, _) in enumerate(each) for _ in tokens] for each in turns], -1),
         }
 
-    def _questions(self, scene: Scene) -> list[Question]:
+    def questions(self, scene: Scene) -> list[Question]:
         """Several rounds of questions, none twice, and one for each letter: letters take longest to learn."""
         rounds = [make_questions(scene, number) for number in range(self.lesson.rounds)]
         return list(dict.fromkeys([*(question for questions in rounds for question in questions), *spell(scene)]))

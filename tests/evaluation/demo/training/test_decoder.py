@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evaluation.demo.checkpoint import build_processor
-from evaluation.demo.questions import all_texts, make_questions
+from evaluation.demo.questions import all_texts
 from evaluation.demo.scene import GRIDS, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
@@ -31,7 +31,7 @@ def test_each_question_is_answered_as_if_it_had_been_put_alone(reader: Reader, g
         trained, tokens = reader(batch)
     row = 0
     for scene in scenes:
-        for question in make_questions(scene):
+        for question in conversations.questions(scene):
             prompt = f"<s><|user|><image>\n{question.text}<|assistant|>{question.answer}</s>"
             inputs = processor(images=scene.image, text=prompt, return_tensors="pt")
             with torch.no_grad():
