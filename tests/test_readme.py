@@ -1,5 +1,6 @@
 """What the README says is what happens."""
 
+import json
 import re
 import subprocess
 import sys
@@ -55,6 +56,16 @@ def test_scene_of_the_readme_is_one_of_the_held_out_scenes() -> None:
     with Image.open(ROOT / "docs" / "scene.png") as image:
         difference = ImageChops.difference(image.convert("RGB"), make_scene(3).image)
     assert max(ImageStat.Stat(difference).mean) < 1  # another version of Pillow may smooth letters otherwise
+
+
+def test_table_shows_what_was_measured() -> None:
+    measured = json.loads((ROOT / "evaluation" / "results" / "table1.json").read_text())
+    reading = {(row["method"], row["ratio"]): row for row in measured if row["task"] == "reading"}
+    names = ("gprune", "divprune", "l2norm", "visionzip", "tome", "random")
+    for pruned, tokens, *shown in re.findall(r"^\| (\d+) % \| (\d+) \|" + r" ([\d.]+) % \|" * 6, README, re.MULTILINE):
+        rows = [reading[name if pruned != "0" else "none", int(pruned) / 100] for name in names]
+        assert [f"{100 * row['accuracy']:.1f}" for row in rows] == shown
+        assert {f"{row['visual_tokens']:.0f}" for row in rows} == {tokens}
 
 
 def default_text(default: object) -> str:
