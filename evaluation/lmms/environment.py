@@ -24,6 +24,7 @@ PACKAGES = (
     "sacrebleu>=2.6",
     "tenacity>=9.1",
 )
+WANTED = " ".join((*PACKAGES, VERSION))
 ENVIRONMENT = Path(__file__).parents[2] / ".cache" / "tools" / ".venv" / f"lmms-eval-{VERSION}"
 
 
@@ -36,10 +37,10 @@ def interpreter() -> Path:
     if importlib.util.find_spec("lmms_eval"):
         return Path(sys.executable)
     ready = ENVIRONMENT / "ready"
-    if not ready.exists():
+    if not ready.exists() or ready.read_text() != WANTED:
         print(f"Installing lmms-eval {VERSION} into {ENVIRONMENT}", file=sys.stderr)
         create()
-        ready.touch()
+        ready.write_text(WANTED)
     return ENVIRONMENT / "bin" / "python"
 
 
