@@ -62,7 +62,9 @@ def test_table_shows_what_was_measured() -> None:
     measured = json.loads((ROOT / "evaluation" / "results" / "table1.json").read_text())
     reading = {(row["method"], row["ratio"]): row for row in measured if row["task"] == "reading"}
     names = ("gprune", "divprune", "l2norm", "visionzip", "tome", "random")
-    for pruned, tokens, *shown in re.findall(r"^\| (\d+) % \| (\d+) \|" + r" ([\d.]+) % \|" * 6, README, re.MULTILINE):
+    table = re.findall(r"^\| (\d+) % \| (\d+) \|" + r" ([\d.]+) % \|" * len(names), README, re.MULTILINE)
+    assert [pruned for pruned, *_ in table] == ["0", "50", "70", "90"]
+    for pruned, tokens, *shown in table:
         rows = [reading[name if pruned != "0" else "none", int(pruned) / 100] for name in names]
         assert [f"{100 * row['accuracy']:.1f}" for row in rows] == shown
         assert {f"{row['visual_tokens']:.0f}" for row in rows} == {tokens}

@@ -75,6 +75,8 @@ def test_every_misspelt_key_of_a_patch_is_refused(overlay: str, key: str, tmp_pa
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     file = tmp_path / "deploy/kubernetes/overlays" / overlay / "kustomization.yaml"
     text = file.read_text()
-    for found in re.finditer(rf"\b{key}: ", text):
+    places = list(re.finditer(rf"\b{key}: ", text))
+    assert places
+    for found in places:
         file.write_text(f"{text[: found.start()]}{key}s: {text[found.end() :]}")
         assert f"{key}s" in "\n".join(by_kustomize(file))

@@ -32,9 +32,14 @@ def missing(reason: str, environment: Mapping[str, str] = os.environ) -> NoRetur
     pytest.skip(reason)
 
 
+def find(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The path of a program, from PATH or the set-up."""
+    return shutil.which(name, path=f"{environment.get('PATH', '')}{os.pathsep}{TOOLS}")
+
+
 def require(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The path of a program. Without it the test is skipped, and in CI it fails."""
-    path = shutil.which(name, path=f"{environment.get('PATH', '')}{os.pathsep}{TOOLS}")
+    path = find(name, environment)
     if path is None:
         missing(f"{name} is neither on PATH nor in .cache/tools, where scripts/tools.sh puts it", environment)
     return path
@@ -44,9 +49,9 @@ def require(name: str, environment: Mapping[str, str] = os.environ) -> str:
 def kubectl() -> str:
     """The path of a kubectl that reads today's kustomizations. Without it tests are skipped, in CI as well: Debian 12's
     is too old, and no package registry has another."""
-    program = require("kubectl", {"PATH": os.environ["PATH"]})
-    if "Kustomize Version" not in run(program, "version", "--client").stdout:
-        pytest.skip(f"{program} is too old for the kustomizations: 1.24 or newer is needed")
+    program = find("kubectl")
+    if program is None or "Kustomize Version" not in run(program, "version", "--client").stdout:
+        pytest.skip("there is no kubectl of 1.24 or newer, which the kustomizations need")
     return program
 
 
