@@ -93,14 +93,10 @@ def read_answer(response: dict[str, Any], key: str, cell: Cell, sample: Sample) 
     method = UNPRUNED if cell.method == UNPRUNED else visual["method"]
     if (method, visual["prune_ratio"]) != (cell.method, cell.ratio):
         raise EvaluationError(f"asked for {cell}, and the server pruned otherwise: {visual}")
-    return Answer(
+    return Answer.to(
+        sample,
+        cell,
         key=key,
-        method=cell.method,
-        ratio=cell.ratio,
-        scene=sample.scene,
-        task=sample.task,
-        question=sample.question,
-        expected=sample.answer,
         text=response["choices"][0]["message"]["content"] or "",
         prompt_tokens=usage["prompt_tokens"],
         visual_tokens=visual["kept"],

@@ -70,14 +70,10 @@ def answer(model: OfflineModel, cell: Cell, sample: Sample, key: str) -> Answer:
     fastv = FastV(model.model, cell.ratio)
     with fastv.pruning(is_visual):
         output = model.model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
-    return Answer(
+    return Answer.to(
+        sample,
+        cell,
         key=key,
-        method=cell.method,
-        ratio=cell.ratio,
-        scene=sample.scene,
-        task=sample.task,
-        question=sample.question,
-        expected=sample.answer,
         text=model.processor.decode(output[0, len(tokens) :], skip_special_tokens=True),
         prompt_tokens=len(fastv.kept),
         visual_tokens=int(is_visual[fastv.kept].sum()),

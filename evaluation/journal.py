@@ -8,6 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from evaluation.cell import Cell
+from evaluation.sample import Sample
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -29,6 +32,19 @@ class Answer:
     text: str
     prompt_tokens: int
     visual_tokens: int
+
+    @classmethod
+    def to(cls, sample: Sample, cell: Cell, **found: Any) -> "Answer":
+        """The answer to a question under a cell; `found` are the attributes that neither tells."""
+        return cls(
+            method=cell.method,
+            ratio=cell.ratio,
+            scene=sample.scene,
+            task=sample.task,
+            question=sample.question,
+            expected=sample.answer,
+            **found,
+        )
 
 
 class Journal:

@@ -28,14 +28,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from evaluation.demo.scene import CROP
 from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer
 
 LanguageModel = Literal["llama", "mistral", "qwen2"]
 Tower = Literal["clip", "siglip"]
 DataType = Literal["float32", "bfloat16"]
 
-CROP = 112  # pixels; with patches of 14 that is 8 x 8 = 64 tokens a crop, where published models have 24 x 24 = 576
-PATCH = 14
+PATCH = 14  # pixels; crops of 112 are then 8 x 8 = 64 tokens, where published models have 24 x 24 = 576
 GRID_PINPOINTS = ((112, 224), (224, 112), (224, 224), (336, 112), (112, 336))
 MAX_POSITION_EMBEDDINGS = 4096
 

@@ -21,7 +21,7 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 AXES = ((("left of", "right of"), "x"), (("above", "below"), "y"))
-APART = 24
+APART = 32
 """Pixels by which two shapes must differ along an axis to be asked about."""
 
 

@@ -120,6 +120,11 @@ def make_scene(
     )
 
 
+def margins(width: int, height: int) -> tuple[float, float]:
+    """Left and top of a scene in the crops that cover it: what does not fill the grid is in its middle."""
+    return (-width % CROP) / 2, (-height % CROP) / 2
+
+
 def make_word(source: random.Random) -> str:
     """A word of three to five letters that can be said, and almost surely was never said before."""
     pattern = source.choice(("cvc", "vcv", "cvcv", "vcvc", "cvcvc", "cvccv", "vcvcv"))
@@ -142,8 +147,8 @@ def _place_sign(source: random.Random, width: int, height: int, boxes: list[Box]
 
 
 def _clear_of_seams(sign: Sign, width: int, height: int) -> bool:
-    """Whether all letters are within one crop. What does not fill the grid is in its middle."""
-    left, top = (-width % CROP) / 2, (-height % CROP) / 2
+    """Whether all letters are within one crop."""
+    left, top = margins(width, height)
     length = sign.pitch * (len(sign.word) - 1)
     columns = {int((left + x) // CROP) for x in (sign.x - 7, sign.x + length + 7)}
     rows = {int((top + y) // CROP) for y in (sign.y - 8, sign.y + 8)}

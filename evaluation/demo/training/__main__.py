@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPVisionConfig, LlavaNextForConditionalGeneration
+from transformers import CLIPVisionConfig
 
 from evaluation.demo.checkpoint import build_processor
 from evaluation.demo.questions import all_texts
@@ -20,7 +20,7 @@ from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson, conversation_batches
 from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.export import OPTIONS, build_model, export, load_tower
-from evaluation.demo.training.loop import Batch, train
+from evaluation.demo.training.loop import Batch, begin_with, train
 from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batches, tower_loss
 
 SEED = 0
@@ -33,6 +33,8 @@ def train_tower(arguments: argparse.Namespace) -> None:
     config = CLIPVisionConfig.from_dict(build_model().config.vision_config.to_dict())
     config._attn_implementation = "eager"
     tower = SupervisedTower(config).bfloat16().to(arguments.device)
+    if arguments.begin_with:
+        begin_with(tower, arguments.begin_with)
     image_processor = build_processor(OPTIONS, build_tokenizer()).image_processor
 
     def loss(batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
@@ -52,7 +54,10 @@ def train_tower(arguments: argparse.Namespace) -> None:
 
 def train_reader(arguments: argparse.Namespace) -> None:
     """Stage 2."""
-    reader = Reader(_with_tower(arguments.folder)).to(arguments.device)
+    reader = Reader(build_model()).to(arguments.device)
+    if arguments.begin_with:
+        begin_with(reader, arguments.begin_with)
+    load_tower(reader.model, arguments.folder / "tower.pt")
     tokenizer = build_tokenizer(all_texts())
     image_processor = build_processor(OPTIONS, tokenizer).image_processor
     lesson = Lesson(arguments.scenes, arguments.rounds, arguments.small)
@@ -76,12 +81,6 @@ def write_model(arguments: argparse.Namespace) -> None:
     export(reader.model, arguments.output)
 
 
-def _with_tower(folder: Path) -> LlavaNextForConditionalGeneration:
-    model = build_model()
-    load_tower(model, folder / "tower.pt")
-    return model
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.demo.training", description="Train the demo model.")
@@ -91,6 +90,7 @@ def main() -> None:
     reader.add_argument("--rounds", type=int, default=2, help="rounds of questions about a scene")
     reader.add_argument("--small", type=int, default=1000, help="steps on small pictures first")
     for stage in (tower, reader):
+        stage.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="weights of an earlier training")
         stage.add_argument("--scenes", type=int, default=16, help="scenes in a batch")
         stage.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
         stage.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads that learn")

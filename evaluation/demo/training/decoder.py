@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaNextForConditionalGeneration
 
-from evaluation.demo.checkpoint import GRID_PINPOINTS
+from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.demo.questions import TASKS
 from evaluation.demo.scene import CROP
 from evaluation.demo.training.conversation import PREFIX
-from evaluation.demo.training.labels import IGNORED, PATCH
+from evaluation.demo.training.labels import IGNORED
 from gprune_vllm.layout import grid_index
 from gprune_vllm.plan import PruneSpec, plan_tokens
 

@@ -41,6 +41,6 @@ def export(model: LlavaNextForConditionalGeneration, folder: Path) -> None:
 
 def load_tower(model: LlavaNextForConditionalGeneration, checkpoint: Path) -> None:
     """Give the model the tower that the first stage trained."""
-    state = torch.load(checkpoint, weights_only=True)["model"]
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
     tower = {name.removeprefix("tower."): value for name, value in state.items() if name.startswith("tower.")}
     model.model.vision_tower.load_state_dict(tower)

@@ -6,9 +6,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.demo.scene import COLOURS, CONSONANTS, CROP, SHAPES, VOWELS, Scene, Shape
+from evaluation.demo.checkpoint import PATCH
+from evaluation.demo.scene import COLOURS, CONSONANTS, CROP, SHAPES, VOWELS, Scene, Shape, margins
 
-PATCH = 14
 SIDE = CROP // PATCH
 LETTERS = VOWELS + CONSONANTS
 IGNORED = -100
@@ -19,10 +19,13 @@ CLASSES = {
     "middle": 2,
     "letter": 1 + len(LETTERS),
     "place": 5,
+    "row": SIDE,
+    "column": SIDE,
 }
 """What is told apart, and how many classes it has: a shape's kind and colour, whether its middle is here, the letter
-whose middle is here, and that letter's place in its word. Class 0 is nothing, but for the last, where it is the
-first letter."""
+whose middle is here, that letter's place in its word, and where in its crop the patch is. Class 0 is nothing, but for
+the last three."""
+EVERYWHERE = ("row", "column")
 
 Labels = dict[str, NDArray[np.int64]]
 
@@ -36,7 +39,7 @@ def patch_labels(scene: Scene) -> Labels:
 def windows(scene: Scene) -> Iterator[tuple[tuple[float, float, float, float], bool]]:
     """Left, top, width and height of what each crop shows, and whether its letters are large enough to read."""
     yield (0, 0, scene.width, scene.height), False
-    left, top = (-scene.width % CROP) / 2, (-scene.height % CROP) / 2
+    left, top = margins(scene.width, scene.height)
     for row in range(ceil(scene.height / CROP)):
         for column in range(ceil(scene.width / CROP)):
             yield (column * CROP - left, row * CROP - top, CROP, CROP), True
@@ -48,6 +51,7 @@ def crop_labels(scene: Scene, left: float, top: float, width: float, height: flo
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] + 0.5
     x, y = left + columns * width / SIDE, top + rows * height / SIDE  # [SIDE, SIDE], middles of the patches
     labels["place"][:] = IGNORED
+    labels["row"][:], labels["column"][:] = np.mgrid[0:SIDE, 0:SIDE]
     if not legible:
         labels["letter"][:] = IGNORED
     for shape in scene.shapes:

@@ -61,6 +61,14 @@ def _resume(checkpoint: Path, model: nn.Module, optimizer: MasterAdamW) -> int:
     return int(state["step"])
 
 
+def begin_with(model: nn.Module, checkpoint: Path) -> None:
+    """Take over the weights of an earlier training; where shapes differ, as of other heads, they start anew."""
+    own = model.state_dict()
+    earlier = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
+    fitting = {name: value for name, value in earlier.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(fitting, strict=False)
+
+
 def _moved(batch: Batch, device: str) -> Batch:
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
