@@ -1,7 +1,7 @@
 """What the operator set: one validated model, from the command line or from `GPRUNE_...` environment variables."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,14 +21,30 @@ _ASKED_OR_ALLOWED = {"default_prune_ratio", "max_prune_ratio", "prune_method", "
 Ratio = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
-class PruneSettings(BaseSettings):
-    """Settings of one server. Every field is the flag of the same name and the environment variable `GPRUNE_<NAME>`.
+class OperatorSettings(BaseSettings):
+    """Settings whose every field is the flag of the same name and the environment variable `GPRUNE_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="GPRUNE_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Read the environment, `flags` taking precedence.
+
+        Raises:
+            ValueError: a value is invalid; the message names each flag and its environment variable.
+        """
+        try:
+            return cls(**flags)
+        except ValidationError as error:
+            raise ValueError("; ".join(_complaint(dict(detail)) for detail in error.errors())) from error
+
+
+class PruneSettings(OperatorSettings):
+    """What one server prunes.
 
     Raises:
         pydantic.ValidationError: a value is out of range, or two contradict each other.
     """
-
-    model_config = SettingsConfigDict(env_prefix="GPRUNE_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     default_prune_ratio: Ratio = Field(0.0, description="Pruning ratio of requests that name none, in [0, 1).")
     max_prune_ratio: Ratio | None = Field(None, description="Refuse requests above this ratio. Default: no limit.")
@@ -76,18 +92,6 @@ class PruneSettings(BaseSettings):
                 "lower the one or raise the other"
             )
         return self
-
-    @classmethod
-    def load(cls, **flags: Any) -> "PruneSettings":
-        """Read the environment, `flags` taking precedence.
-
-        Raises:
-            ValueError: a value is invalid; the message names each flag and its environment variable.
-        """
-        try:
-            return cls(**flags)
-        except ValidationError as error:
-            raise ValueError("; ".join(_complaint(dict(detail)) for detail in error.errors())) from error
 
     @property
     def methods(self) -> tuple[str, ...]:

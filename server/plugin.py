@@ -13,6 +13,7 @@ from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
 from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
 from vllm.entrypoints.serve.utils.request_logger import RequestLogger
+from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
@@ -21,20 +22,27 @@ from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
 from gprune_vllm.timing import metrics_directory
 from server.access_log import AccessLog
+from server.admission import Admission, capacity
+from server.body_limit import BodyLimit
 from server.engine import ObservedEngine
+from server.limits import Limits
+from server.media import CONNECTOR_NAME, GuardedMediaConnector
 from server.metrics import PruneMetrics
 from server.observation import Observer
 from server.renderer import PruneRenderer
 from server.routes import router
 from server.tracing import annotate_spans
+from server.unauthorized import UnauthorizedShape
 from server.usage import UsageReporter
+
+UNAUTHORIZED_SHAPE = f"{UnauthorizedShape.__module__}.{UnauthorizedShape.__name__}"
 
 
 class GPruneEndpointPlugin:
     """`vllm.plugins.endpoint_plugins.interface.EndpointPlugin` (vLLM 0.32) for servers of LLaVA-NeXT.
 
     Generating handlers are built anew, by vLLM's own function, around a renderer that knows about pruning. A server
-    of another model keeps its own.
+    of another model keeps its own. Limits on what clients send hold on any.
     """
 
     name = "gprune"
@@ -42,8 +50,18 @@ class GPruneEndpointPlugin:
 
     def attach_router(self, app: FastAPI) -> None:
         app.include_router(router)
+        app.state.gprune_limits = Limits.load()
+        app.add_middleware(Admission)
+        app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)
+        # vLLM adds what asks for keys later, and last of all what its own flag names: that is around all others.
+        app.state.args.middleware = [*app.state.args.middleware, UNAUTHORIZED_SHAPE]
+        if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
+            MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
+        os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
+        if engine_client is not None:
+            state.gprune_capacity = _capacity(state.gprune_limits, engine_client.vllm_config)
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
         )
@@ -52,7 +70,8 @@ class GPruneEndpointPlugin:
         settings = settings_of(engine_client.model_config.hf_config)
         metrics = _metrics(settings, engine_client.vllm_config)
         request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
-        state.online_renderer = _renderer(settings, metrics, engine_client, args, request_logger)
+        limit = state.gprune_limits.max_request_sequences
+        state.online_renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
         await init_generate_state(
             ObservedEngine(engine_client, _observers(settings, metrics)),
             state,
@@ -65,9 +84,17 @@ class GPruneEndpointPlugin:
             setattr(state, handler, UsageReporter(getattr(state, handler)))
 
 
+def _capacity(limits: Limits, vllm_config: VllmConfig) -> int:
+    """Requests that this process may have under way."""
+    parallel = vllm_config.parallel_config
+    running = vllm_config.scheduler_config.max_num_seqs
+    return capacity(limits.max_waiting_requests, running, parallel.data_parallel_size, parallel._api_process_count)
+
+
 def _renderer(
     settings: PruneSettings,
     metrics: PruneMetrics,
+    max_sequences: int,
     engine_client: Any,
     args: Namespace,
     request_logger: RequestLogger | None,
@@ -76,6 +103,7 @@ def _renderer(
     return PruneRenderer(
         settings,
         metrics,
+        max_sequences,
         model_config=engine_client.model_config,
         renderer=engine_client.renderer,
         request_logger=request_logger,

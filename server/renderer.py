@@ -9,6 +9,7 @@ from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.refusal import FIELDS, PruneRefusal, resolve_request
 from gprune_vllm.settings import PruneSettings
 from server.metrics import PruneMetrics
+from server.sequences import check_sequences
 from server.usage import CURRENT_REQUEST
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -20,15 +21,17 @@ class PruneRenderer(OnlineRenderer):
     - the pruning that a request asks for is validated and handed to the multimodal processor, while clients still
       cannot pass raw `mm_processor_kwargs` unless the operator trusts them;
     - the visual tokens of each prompt are noted for its answer's usage, and refusals are counted;
-    - output ends before the positions do, where kept tokens keep their original ones.
+    - output ends before the positions do, where kept tokens keep their original ones;
+    - a request for more than `max_sequences` sequences is refused.
     """
 
-    def __init__(self, settings: PruneSettings, metrics: PruneMetrics, **kwargs: Any) -> None:
+    def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
         self._trust_client = bool(kwargs.pop("trust_request_mm_kwargs", False))
         # Clients' arguments are checked here, before ours join them; upstream's check would refuse ours too.
         super().__init__(trust_request_mm_kwargs=True, **kwargs)
         self._settings = settings
         self._metrics = metrics
+        self._max_sequences = max_sequences
 
     async def preprocess_cmpl(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
@@ -62,6 +65,8 @@ class PruneRenderer(OnlineRenderer):
             request.mm_processor_kwargs = client_kwargs
 
     def _check_client(self, request: Any) -> None:
+        record = CURRENT_REQUEST.get()
+        check_sequences(request if record is None else record.body, self._max_sequences)
         validate_request_mm_kwargs(
             mm_processor_kwargs=getattr(request, "mm_processor_kwargs", None),
             media_io_kwargs=getattr(request, "media_io_kwargs", None),

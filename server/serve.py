@@ -4,9 +4,16 @@ import os
 from argparse import SUPPRESS, Namespace
 from importlib.metadata import entry_points
 
-from gprune_vllm.settings import PruneSettings, environment_name, flag_name
+from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
+from server.limits import Limits
 
 PLUGIN_NAME = "gprune"
+GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
+    "gprune": (PruneSettings, "Visual token pruning."),
+    "gprune-limits": (Limits, "What is taken from clients at most. Beyond these: --limit-mm-per-prompt, 16 images."),
+}
+"""Flags by the name under which `--help=NAME` lists them."""
+IMAGES_PER_PROMPT = 16
 
 
 def main() -> None:
@@ -35,12 +42,14 @@ def main() -> None:
 
 
 def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
-    """Add a flag for each field of `PruneSettings`."""
-    group = parser.add_argument_group("gprune", "Visual token pruning. Each flag is also an environment variable.")
-    for name, field in PruneSettings.model_fields.items():
-        text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
-        switch = {"action": "store_true"} if field.annotation is bool else {}
-        group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
+    """Add a flag for each field of the settings, and limit the images of a prompt, which vLLM does not."""
+    for title, (settings, description) in GROUPS.items():
+        group = parser.add_argument_group(title, f"{description} Each flag is also an environment variable.")
+        for name, field in settings.model_fields.items():
+            text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
+            switch = {"action": "store_true"} if field.annotation is bool else {}
+            group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
+    parser.set_defaults(limit_mm_per_prompt={"image": IMAGES_PER_PROMPT})
 
 
 def export_settings(args: Namespace) -> None:
@@ -49,9 +58,10 @@ def export_settings(args: Namespace) -> None:
     Raises:
         ValueError: a setting is invalid; the message names the flag.
     """
-    given = {name: value for name, value in vars(args).items() if name in PruneSettings.model_fields}
-    PruneSettings.load(**given)
-    os.environ.update({environment_name(name): str(value) for name, value in given.items()})
+    for settings, _ in GROUPS.values():
+        given = {name: value for name, value in vars(args).items() if name in settings.model_fields}
+        settings.load(**given)
+        os.environ.update({environment_name(name): str(value) for name, value in given.items()})
 
 
 def enable_plugins() -> None:

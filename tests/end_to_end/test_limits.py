@@ -1,0 +1,123 @@
+"""What is too large, too many or from elsewhere is refused by the running server, in the shape clients read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from PIL import Image
+
+from tests import photos
+from tests.questions import ask, messages
+from tests.servers import API_KEY, MODEL, STOCK_SERVE, Server, serve
+
+PHOTO = photos.generated(64, 48)
+CHAT = "/v1/chat/completions"
+
+
+def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text[:500]
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == status
+    return dict(error)
+
+
+def picture(url: str) -> dict[str, Any]:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    return {"model": MODEL, "messages": [{"role": "user", "content": [part, {"type": "text", "text": "What?"}]}]}
+
+
+@pytest.fixture(scope="module")
+def guarded_stock_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`vllm serve` with the plugin, limits from the environment, and room for two requests."""
+    environment = {
+        "VLLM_PLUGINS": "gprune",
+        "GPRUNE_MAX_REQUEST_BYTES": "100000",
+        "GPRUNE_MAX_IMAGE_PIXELS": "5000",
+        "GPRUNE_MAX_WAITING_REQUESTS": "0",
+    }
+    log = tmp_path_factory.mktemp("stock") / "server.log"
+    arguments = ("--api-key", API_KEY, "--max-num-seqs", "2")
+    with serve(checkpoint, log, *arguments, command=STOCK_SERVE, environment=environment) as running:
+        yield running
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_without_its_key_the_server_answers_what_clients_read(server: Server, key: str | None) -> None:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = httpx.post(f"{server.url}{CHAT}", json=picture("data:"), headers=headers, timeout=60)
+    assert "API key" in refusal(answer, 401)["message"]
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError, match="API key"),
+    ):
+        client.models.list()
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/v1/responses", "/tokenize"])
+def test_a_large_body_is_refused(server: Server, path: str) -> None:
+    answer = server.post(path, {"model": MODEL, "prompt": "x" * (64 * 1024 * 1024)})
+    assert "--max-request-bytes" in refusal(answer, 413)["message"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/picture.png",
+        "https://169.254.169.254/latest/meta-data",
+        "HTTP://[::1]/",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+        "data:image/svg+xml,<svg/>",
+        photos.data_url(PHOTO, "BMP"),
+        photos.data_url(Image.new("L", (2, 2001))),
+    ],
+)
+def test_what_is_no_picture_is_refused(server: Server, url: str) -> None:
+    assert refusal(server.post(CHAT, picture(url)), 400)["param"] == "image_url"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (CHAT, {"messages": messages([]), "n": 129}, "n"),
+        ("/v1/completions", {"prompt": ["a"] * 129}, "prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 13, "n": 10}, "n"),
+        ("/v1/chat/completions/batch", {"messages": [messages([])] * 129}, "messages"),
+    ],
+)
+def test_too_many_sequences_are_refused(server: Server, path: str, body: dict[str, Any], field: str) -> None:
+    error = refusal(server.post(path, {"model": MODEL, **body}), 400)
+    assert error["param"] == field
+    assert "--max-request-sequences" in error["message"]
+
+
+def test_too_many_images_are_refused(server: Server) -> None:
+    answer = server.post(CHAT, {"model": MODEL, "messages": messages([PHOTO] * 17), "prune_ratio": 0.9})
+    assert "At most 16 image" in refusal(answer, 400)["message"]
+
+
+def test_stock_servers_with_the_plugin_are_guarded(guarded_stock_server: Server) -> None:
+    server = guarded_stock_server
+    assert "--allowed-media" in refusal(server.post(CHAT, picture("http://localhost/picture.png")), 400)["message"]
+    large = picture(photos.data_url(photos.generated(100, 51)))
+    assert "--max-image-pixels" in refusal(server.post(CHAT, large), 400)["message"]
+    refusal(server.post(CHAT, picture("x" * 100_000)), 413)
+    assert ask(server, [PHOTO], 0.5)
+
+
+def test_an_overloaded_server_says_when_to_come_again(guarded_stock_server: Server) -> None:
+    client = guarded_stock_server.client
+    endless: Any = {"model": MODEL, "messages": messages([PHOTO]), "stream": True, "extra_body": {"ignore_eos": True}}
+    streams = [client.chat.completions.create(**endless, max_tokens=1500) for _ in range(2)]
+    answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)))
+    assert "--max-waiting-requests" in refusal(answer, 503)["message"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert httpx.get(f"{guarded_stock_server.url}/health", timeout=30).status_code == 200
+    for stream in streams:
+        stream.close()
+    with client.with_options(max_retries=5) as patient:
+        assert patient.chat.completions.create(model=MODEL, messages=messages([PHOTO]), max_tokens=4).choices
