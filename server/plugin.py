@@ -23,6 +23,7 @@ from gprune_vllm.settings import PruneSettings
 from gprune_vllm.timing import metrics_directory
 from server.access_log import AccessLog
 from server.admission import Admission, capacity
+from server.authentication import Authentication
 from server.body_limit import BodyLimit
 from server.engine import ObservedEngine
 from server.limits import Limits
@@ -32,10 +33,9 @@ from server.observation import Observer
 from server.renderer import PruneRenderer
 from server.routes import router
 from server.tracing import annotate_spans
-from server.unauthorized import UnauthorizedShape
 from server.usage import UsageReporter
 
-UNAUTHORIZED_SHAPE = f"{UnauthorizedShape.__module__}.{UnauthorizedShape.__name__}"
+AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
 
 
 class GPruneEndpointPlugin:
@@ -53,8 +53,8 @@ class GPruneEndpointPlugin:
         app.state.gprune_limits = Limits.load()
         app.add_middleware(Admission)
         app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)
-        # vLLM adds what asks for keys later, and last of all what its own flag names: that is around all others.
-        app.state.args.middleware = [*app.state.args.middleware, UNAUTHORIZED_SHAPE]
+        # Around all others, vLLM's own authentication among them: vLLM adds last what this flag of its own names.
+        app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
         if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
             MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
         os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)

@@ -12,10 +12,14 @@ from PIL import Image, ImageChops, ImageStat
 
 from evaluation.demo.scene import make_scene
 from gprune_vllm.settings import PruneSettings, flag_name
+from server.authentication import OPEN
+from server.limits import Limits
+from server.serve import IMAGES_PER_PROMPT
 from tests.servers import Server, serve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 DESIGN = (ROOT / "docs" / "design.md").read_text()
 
 
@@ -74,12 +78,22 @@ def default_text(default: object) -> str:
     """A default as the table shows it."""
     if isinstance(default, float):
         return f"{default:g}"
-    return {None: "none", False: "off"}.get(default, str(default))  # type: ignore[call-overload]
+    return {None: "none", False: "off", "": "none"}.get(default, str(default))  # type: ignore[call-overload]
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in PruneSettings.model_fields.items():
         assert re.search(rf"\| `{flag_name(name)}` \| `?{default_text(field.default)}`? \|", README)
+
+
+def test_every_limit_is_in_the_table_with_its_default() -> None:
+    for name, field in Limits.model_fields.items():
+        assert f"| `{flag_name(name)}` | {default_text(field.default)} |" in SECURITY
+    assert f"| `--limit-mm-per-prompt` | {IMAGES_PER_PROMPT} images" in SECURITY
+
+
+def test_open_paths_are_named() -> None:
+    assert all(f"`{path}`" in SECURITY for path in OPEN if "doc" not in path and path not in ("/openapi.json",))
 
 
 def test_readme_is_short() -> None:
