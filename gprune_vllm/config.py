@@ -10,6 +10,7 @@ from gprune_vllm.timing import create_metrics_directory
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
 
+WORKER_EXTENSION = "gprune_vllm.inspection.InspectingWorker"
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
 
@@ -29,6 +30,7 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
     - makes the folder where workers write metrics;
     - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
       request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
+    - lets workers show their selection, unless the operator extends them otherwise;
     - refuses what cannot work, by name and with the way out.
     """
 
@@ -46,6 +48,8 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
 
     @staticmethod
     def verify_and_update_config(vllm_config: "VllmConfig") -> None:
+        if not vllm_config.parallel_config.worker_extension_cls:
+            vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
         if settings_of(vllm_config.model_config.hf_config).prune_positions == "original":
             _check_original_positions(vllm_config)
 

@@ -115,6 +115,20 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
         parts = {name: values.split(crops) for name, values in self.tower_attention.take().items()}
         return features.split(crops), [{name: part[i] for name, part in parts.items()} for i in range(len(crops))]
 
+    def selection_features(
+        self, pixel_values: Tensor, planned: Sequence[PlannedImage]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What one image's tokens are selected by, for any of these plans of it.
+
+        Args:
+            pixel_values: `[crops, 3, crop_size, crop_size]`.
+
+        Returns:
+            Features `[crops, patches, hidden_size]`, and what the crops attended to if a plan needs it.
+        """
+        (features,), (seen,) = self._run_tower([pixel_values], planned)
+        return (features if self.settings.prune_stage == "vision" else self._project([features])[0]), seen
+
     def _keep(self, features: Tensor, seen: dict[str, Tensor], image: PlannedImage) -> Tensor | KeptPatches:
         """Drop an image's patch tokens that do not stay; unpruned images pass."""
         if not image.plan.pruned:

@@ -197,6 +197,21 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
             output[PLAN_FIELD] = torch.tensor(rows, dtype=torch.int64)  # [num_images, len(row)]
         return output
 
+    def plan_image(self, image: Any, specs: Sequence[PruneSpec]) -> tuple[torch.Tensor, list[PlannedImage]]:
+        """Pixels `[crops, 3, crop_size, crop_size]` of an RGB image as the model gets them, and its plan for each spec.
+
+        Raises:
+            PruneRefusal: a budget is below the server's limit.
+        """
+        pixels = self.info.get_hf_processor().image_processor(image, return_tensors="pt")["pixel_values"][0]
+        pixels = pixels.to(self.info.ctx.model_config.dtype)
+        plans = [self.info.plan(image.height, image.width, spec) for spec in specs]
+        for plan, spec in zip(plans, specs, strict=True):
+            if spec.budget is not None and self.info.settings.max_prune_ratio is not None:
+                least = PruneSpec(self.info.settings.max_prune_ratio)
+                self._check_budget(plan, self.info.plan(image.height, image.width, least))
+        return pixels, [self._planned(plan, pixels, spec.method) for plan, spec in zip(plans, specs, strict=True)]
+
     def _planned(self, plan: TokenPlan, pixels: torch.Tensor, method: str) -> PlannedImage:
         """A planned image. Its crops may be padded with empty ones, to as many as another image's."""
         if not plan.pruned:

@@ -24,11 +24,6 @@ class Limits(OperatorSettings):
     max_request_sequences: Count = Field(
         128, description="Refuse requests for more sequences, which are their prompts times 'n'."
     )
-    max_waiting_requests: Annotated[int, Field(ge=0)] = Field(
-        1024,
-        description="Refuse requests, with 503 and Retry-After, while so many wait beside those that "
-        "--max-num-seqs lets run.",
-    )
     media_networks: str = Field(
         "",
         description="Networks, in CIDR notation and separated by commas, from which images may be fetched as they are "

@@ -22,7 +22,7 @@ from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
 from gprune_vllm.timing import metrics_directory
 from server.access_log import AccessLog
-from server.admission import Admission, capacity
+from server.admission import Admission
 from server.authentication import Authentication
 from server.body_limit import BodyLimit
 from server.engine import ObservedEngine
@@ -34,6 +34,7 @@ from server.renderer import PruneRenderer
 from server.routes import router
 from server.tracing import annotate_spans
 from server.usage import UsageReporter
+from server.visual_tokens import VisualTokens
 
 AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
 
@@ -60,8 +61,6 @@ class GPruneEndpointPlugin:
         os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
-        if engine_client is not None:
-            state.gprune_capacity = _capacity(state.gprune_limits, engine_client.vllm_config)
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
         )
@@ -80,15 +79,9 @@ class GPruneEndpointPlugin:
             ("generate",),
             resolve_default_chat_template_kwargs(args),
         )
+        state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
         for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
             setattr(state, handler, UsageReporter(getattr(state, handler)))
-
-
-def _capacity(limits: Limits, vllm_config: VllmConfig) -> int:
-    """Requests that this process may have under way."""
-    parallel = vllm_config.parallel_config
-    running = vllm_config.scheduler_config.max_num_seqs
-    return capacity(limits.max_waiting_requests, running, parallel.data_parallel_size, parallel._api_process_count)
 
 
 def _renderer(

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
 from vllm.entrypoints.openai.chat_completion import api_router as chat
 from vllm.entrypoints.openai.responses import api_router as responses
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
@@ -11,6 +12,7 @@ from vllm.entrypoints.serve.utils.api_utils import validate_json_request
 from vllm.exceptions import VLLMValidationError
 
 from server.schema import Prunable, PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+from server.visual_tokens import VisualTokensRequest, VisualTokensResponse
 
 router = APIRouter(
     dependencies=[Depends(validate_json_request)],
@@ -42,6 +44,19 @@ async def create_responses(request: PrunableResponsesRequest, raw_request: Reque
     """Create a response, with the images' visual tokens pruned as it asks."""
     _check_served(request, raw_request)
     return await responses.create_responses(request, raw_request)
+
+
+@router.post("/v1/visual_tokens", response_model_exclude_none=True)
+async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request) -> VisualTokensResponse:
+    """Show which visual tokens of images stay, as the engine would select them."""
+    state = raw_request.app.state
+    if not state.gprune_serves:
+        raise VLLMValidationError("the served model is not one that gprune prunes", parameter="model")
+    unknown = await state.openai_serving_models.registry.check_model(request.model)
+    if unknown is not None:
+        return JSONResponse(unknown.model_dump(), status_code=unknown.error.code)  # type: ignore[return-value]
+    shown: VisualTokensResponse = await state.gprune_visual_tokens.show(request)
+    return shown
 
 
 def _check_served(request: Prunable, raw_request: Request) -> None:

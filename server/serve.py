@@ -10,10 +10,11 @@ from server.limits import Limits
 PLUGIN_NAME = "gprune"
 GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune": (PruneSettings, "Visual token pruning."),
-    "gprune-limits": (Limits, "What is taken from clients at most. Beyond these: --limit-mm-per-prompt, 16 images."),
+    "gprune-limits": (Limits, "What is taken from clients at most."),
 }
 """Flags by the name under which `--help=NAME` lists them."""
-IMAGES_PER_PROMPT = 16
+LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048}
+"""Flags of vLLM's own that have no limit by default."""
 
 
 def main() -> None:
@@ -42,14 +43,14 @@ def main() -> None:
 
 
 def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
-    """Add a flag for each field of the settings, and limit the images of a prompt, which vLLM does not."""
+    """Add a flag for each field of the settings, and limit what vLLM does not."""
     for title, (settings, description) in GROUPS.items():
         group = parser.add_argument_group(title, f"{description} Each flag is also an environment variable.")
         for name, field in settings.model_fields.items():
             text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
             switch = {"action": "store_true"} if field.annotation is bool else {}
             group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
-    parser.set_defaults(limit_mm_per_prompt={"image": IMAGES_PER_PROMPT})
+    parser.set_defaults(**LIMITS)
 
 
 def export_settings(args: Namespace) -> None:

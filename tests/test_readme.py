@@ -14,7 +14,7 @@ from evaluation.demo.scene import make_scene
 from gprune_vllm.settings import PruneSettings, flag_name
 from server.authentication import OPEN
 from server.limits import Limits
-from server.serve import IMAGES_PER_PROMPT
+from server.serve import LIMITS
 from tests.servers import Server, serve
 
 ROOT = Path(__file__).parent.parent
@@ -89,7 +89,8 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_every_limit_is_in_the_table_with_its_default() -> None:
     for name, field in Limits.model_fields.items():
         assert f"| `{flag_name(name)}` | {default_text(field.default)} |" in SECURITY
-    assert f"| `--limit-mm-per-prompt` | {IMAGES_PER_PROMPT} images" in SECURITY
+    assert f"| `--limit-mm-per-prompt` | {LIMITS['limit_mm_per_prompt']['image']} images" in SECURITY
+    assert f"| `--max-num-queued-reqs` | {LIMITS['max_num_queued_reqs']} with" in SECURITY
 
 
 def test_open_paths_are_named() -> None:

@@ -81,8 +81,8 @@ def _shape(scene: Scene, source: random.Random) -> Question | None:
 
 def _relation(scene: Scene, source: random.Random) -> Question | None:
     """Yes as often as no: the four sides of a pair are asked about alike."""
-    names = Counter(_name(shape) for shape in scene.shapes)
-    single = [shape for shape in scene.shapes if names[_name(shape)] == 1]
+    names = Counter(name_of(shape) for shape in scene.shapes)
+    single = [shape for shape in scene.shapes if names[name_of(shape)] == 1]
     sides, axis = source.choice(AXES)
     pairs = [
         (one, other)
@@ -94,14 +94,14 @@ def _relation(scene: Scene, source: random.Random) -> Question | None:
     one, other = source.choice(pairs)
     side = source.choice(sides)
     is_so = (getattr(one, axis) < getattr(other, axis)) == (side == sides[0])
-    return Question("relation", f"Is the {_name(one)} {side} the {_name(other)}?", "yes" if is_so else "no")
+    return Question("relation", f"Is the {name_of(one)} {side} the {name_of(other)}?", "yes" if is_so else "no")
 
 
 def _existence(scene: Scene, source: random.Random) -> Question | None:
     """Yes as often as no; half of what is not there has a colour and a kind that are, as in POPE's hardest split."""
-    there = {_name(shape) for shape in scene.shapes}
+    there = {name_of(shape) for shape in scene.shapes}
     if source.random() < 0.5:
-        name = _name(source.choice(scene.shapes))
+        name = name_of(source.choice(scene.shapes))
     else:
         mixed = {f"{a.colour} {b.kind}" for a, b in permutations(scene.shapes, 2)} - there
         everything = {f"{colour} {kind}" for colour in COLOURS for kind in SHAPES} - there
@@ -123,7 +123,8 @@ def plural(kind: str) -> str:
     return kind + ("es" if kind.endswith("s") else "s")
 
 
-def _name(shape: Shape) -> str:
+def name_of(shape: Shape) -> str:
+    """Colour and kind."""
     return f"{shape.colour} {shape.kind}"
 
 

@@ -37,10 +37,9 @@ def guarded_stock_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFact
         "VLLM_PLUGINS": "gprune",
         "GPRUNE_MAX_REQUEST_BYTES": "100000",
         "GPRUNE_MAX_IMAGE_PIXELS": "5000",
-        "GPRUNE_MAX_WAITING_REQUESTS": "0",
     }
     log = tmp_path_factory.mktemp("stock") / "server.log"
-    arguments = ("--api-key", API_KEY, "--max-num-seqs", "2")
+    arguments = ("--api-key", API_KEY, "--max-num-queued-reqs", "2")
     with serve(checkpoint, log, *arguments, command=STOCK_SERVE, environment=environment) as running:
         yield running
 
@@ -113,9 +112,12 @@ def test_an_overloaded_server_says_when_to_come_again(guarded_stock_server: Serv
     client = guarded_stock_server.client
     endless: Any = {"model": MODEL, "messages": messages([PHOTO]), "stream": True, "extra_body": {"ignore_eos": True}}
     streams = [client.chat.completions.create(**endless, max_tokens=1500) for _ in range(2)]
-    answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)))
-    assert "--max-waiting-requests" in refusal(answer, 503)["message"]
-    assert int(answer.headers["Retry-After"]) > 0
+    for more in ({}, {"stream": True}):
+        answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)) | more)
+        assert "--max-num-queued-reqs" in refusal(answer, 503)["message"]
+        assert int(answer.headers["Retry-After"]) > 0
+    rejected = "vllm:admission_rejections_total"
+    assert sum(value for name, value in guarded_stock_server.metrics().items() if name.startswith(rejected)) == 2
     assert httpx.get(f"{guarded_stock_server.url}/health", timeout=30).status_code == 200
     for stream in streams:
         stream.close()

@@ -1,21 +1,21 @@
 """Requests beyond the capacity are refused at once, and leave room as soon as others end."""
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from hypothesis import given
-from hypothesis import strategies as st
 
-from server.admission import RETRY_AFTER, Admission, capacity
+from server.admission import RETRY_AFTER, Admission
 
 
 def application(places: int | None) -> tuple[FastAPI, asyncio.Event]:
     """A server with that capacity, whose requests last until the event is set."""
     app, end = FastAPI(), asyncio.Event()
     app.add_middleware(Admission)
-    app.state.gprune_capacity = places
+    scheduler_config = SimpleNamespace(max_num_queued_reqs=places)
+    app.state.engine_client = SimpleNamespace(vllm_config=SimpleNamespace(scheduler_config=scheduler_config))
 
     @app.post("/v1/chat/completions")
     async def generate(request: Request) -> int:
@@ -55,11 +55,14 @@ async def test_a_refusal_says_when_to_try_again_and_which_flag_limits() -> None:
     async with client_of(app) as client:
         response = await client.post("/v1/chat/completions", content=b"{}")
         assert (response.status_code, response.headers["Retry-After"]) == (503, str(RETRY_AFTER))
-        assert "--max-waiting-requests" in response.text
+        assert "--max-num-queued-reqs" in response.text
         assert (await client.post("/tokenize", content=b"{}")).status_code == 200
 
 
-@given(st.integers(0, 5000), st.integers(1, 1024), st.integers(1, 16), st.integers(1, 16))
-def test_processes_together_admit_what_the_limit_says(waiting: int, running: int, engines: int, processes: int) -> None:
-    limit = waiting + running * engines
-    assert limit <= processes * capacity(waiting, running, engines, processes) < limit + processes
+@pytest.mark.asyncio
+async def test_requests_of_other_processes_count() -> None:
+    app, end = application(3)
+    app.state.engine_client.admission_stats = SimpleNamespace(get_num_requests=lambda: 3)
+    end.set()
+    async with client_of(app) as client:
+        assert (await client.post("/v1/chat/completions", content=b"{}")).status_code == 503

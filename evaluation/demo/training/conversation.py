@@ -1,6 +1,7 @@
 """Batches for the second stage: pictures and conversations about them, as token ids."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ from tokenizers import Tokenizer
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
-from evaluation.demo.questions import TASKS, Question, make_questions, spell
+from evaluation.demo.questions import TASKS, Question, make_questions, name_of, spell
 from evaluation.demo.scene import GRIDS, Scene, make_scene
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
-from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.labels import IGNORED, SIDE
 
 USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
 SMALL_GRIDS = ((224, 112), (112, 224))
@@ -81,15 +82,33 @@ class Conversations(IterableDataset[dict[str, Any]]):
         }
 
     def questions(self, scene: Scene) -> list[Question]:
-        """Several rounds of questions, none twice, and one for each letter: letters take longest to learn."""
+        """Several rounds of questions, none twice; one for each letter and each shape's place, which take longest."""
         rounds = [make_questions(scene, number) for number in range(self.lesson.rounds)]
-        return list(dict.fromkeys([*(question for questions in rounds for question in questions), *spell(scene)]))
+        asked = [question for questions in rounds for question in questions]
+        return list(dict.fromkeys([*asked, *spell(scene), *locate(scene)]))
 
     def turn(self, question: Question) -> tuple[list[int], list[int]]:
         """Token ids from the picture's end to the answer's, and for each the next one if that is part of the answer."""
         asked = self.tokenizer.encode(f"\n{question.text}", add_special_tokens=False).ids
         answer = [*self.tokenizer.encode(question.answer, add_special_tokens=False).ids, END]
         return [*asked, ASSISTANT, *answer], [*[IGNORED] * len(asked), *answer, IGNORED]
+
+
+def locate(scene: Scene) -> list[Question]:
+    """Where the middle of each shape is, as column and row of the base crop's patches: what relations compare.
+
+    Asked in training only. The tokenizer spells what it has no words for.
+    """
+    names = Counter(name_of(shape) for shape in scene.shapes)
+    return [
+        Question(
+            "relation",
+            f"Where is the {name_of(shape)}?",
+            f"{int(shape.x * SIDE / scene.width)}{int(shape.y * SIDE / scene.height)}",
+        )
+        for shape in scene.shapes
+        if names[name_of(shape)] == 1
+    ]
 
 
 def _pad(rows: Any, value: int) -> torch.Tensor:
