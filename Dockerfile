@@ -13,6 +13,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY gprune_vllm gprune_vllm
 COPY server server
+COPY evaluation evaluation
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS cpu-environment

@@ -34,8 +34,8 @@ help: ## List the targets
 setup: $(READY) ## Install into .venv what serving needs
 
 serve: $(READY) ## Serve MODEL, or without one the demo model, on PORT
-	@echo "==> Serving $(or $(MODEL),the demo model) on http://localhost:$(PORT)"
-	@exec $(BIN)/gprune-serve $(SERVED) --port $(PORT) $(ARGS)
+	@echo "==> Serving $(or $(MODEL),the demo model) on http://localhost:$(PORT), to be tried at /playground"
+	@exec $(BIN)/gprune-serve $(SERVED) --playground --port $(PORT) $(ARGS)
 
 test: lint ## Run the linters, the type checker and the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

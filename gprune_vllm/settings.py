@@ -78,6 +78,7 @@ class PruneSettings(OperatorSettings):
     )
     prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(5, description="How often scores are propagated.")
     prune_access_log: bool = Field(False, description="Write a JSON line for each prompt with images.")
+    playground: bool = Field(False, description="Serve a page to try pruning with at /playground.")
 
     @model_validator(mode="before")
     @classmethod
@@ -166,7 +167,7 @@ class PruneSettings(OperatorSettings):
     @property
     def fingerprint(self) -> str:
         """Names everything that changes which tokens stay and where, but for what requests ask: part of cache keys."""
-        return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"prune_access_log"})
+        return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"prune_access_log", "playground"})
 
 
 def _aside(method: object) -> str:

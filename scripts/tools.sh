@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: scripts/tools.sh PYTHON
-# Puts into .cache/tools what the tests of deploy/ run and .venv cannot hold: Debian's prometheus, promtool and kubectl,
-# unless they are on PATH, and checkov, whose pinned packages would replace vLLM's. What cannot be had is skipped.
+# Puts into .cache/tools what tests run and .venv cannot hold: Debian's prometheus, promtool and kubectl, unless they are
+# on PATH, and checkov, whose pinned packages would replace vLLM's. Chromium is installed. What cannot be had is skipped.
 set -eu
 cd "$(dirname "$0")/.."
 python=$1 tools=$PWD/.cache/tools
@@ -28,6 +28,18 @@ from_debian() (
     for program; do mv "usr/bin/$program" "$tools"; done
 )
 
+# installed PACKAGE PROGRAM
+# With hundreds of libraries it is nothing to unpack: root installs it, as others would have to.
+installed() (
+    package=$1 program=$2
+    ! have "$program" || exit 0
+    { have apt-get && [ "$(id -u)" = 0 ]; } || skip "$package" "it is not on PATH, and only root can install it"
+    echo "==> Installing Debian's $package"
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$package" >/dev/null 2>&1 ||
+        skip "$package" "apt-get cannot install it"
+)
+
 # from_pypi PROGRAM VERSION
 # It gets an environment below a .venv, which linters leave out, and a link once all is there.
 from_pypi() (
@@ -41,4 +53,5 @@ from_pypi() (
 
 from_debian prometheus prometheus promtool
 from_debian kubernetes-client kubectl
+installed chromium chromium
 from_pypi checkov 3.3.30

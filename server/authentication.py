@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
 from vllm.entrypoints.serve.middleware.authenticate import AuthenticationMiddleware
 
+from server import playground
+
 OPEN = frozenset(
     ("/health", "/ping", "/metrics", "/load", "/version", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 )
@@ -38,7 +40,7 @@ class Authentication(AuthenticationMiddleware):
         if not self.api_tokens:  # the application is known only now
             AuthenticationMiddleware.__init__(self, self.app, keys_of(scope["app"].state.args.api_key))
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        return not self.api_tokens or path in OPEN or self.verify_token(Headers(scope=scope))
+        return not self.api_tokens or path in OPEN | playground.PATHS or self.verify_token(Headers(scope=scope))
 
 
 def keys_of(flag: list[str] | None) -> list[str]:

@@ -21,6 +21,7 @@ from gprune_vllm.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
 from gprune_vllm.timing import metrics_directory
+from server import playground
 from server.access_log import AccessLog
 from server.admission import Admission
 from server.authentication import Authentication
@@ -31,7 +32,7 @@ from server.media import CONNECTOR_NAME, GuardedMediaConnector
 from server.metrics import PruneMetrics
 from server.observation import Observer
 from server.renderer import PruneRenderer
-from server.routes import router
+from server.routes import reading, router
 from server.tracing import annotate_spans
 from server.usage import UsageReporter
 from server.visual_tokens import VisualTokens
@@ -51,6 +52,9 @@ class GPruneEndpointPlugin:
 
     def attach_router(self, app: FastAPI) -> None:
         app.include_router(router)
+        app.include_router(reading)
+        if PruneSettings.load().playground:
+            app.include_router(playground.router)
         app.state.gprune_limits = Limits.load()
         app.add_middleware(Admission)
         app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)

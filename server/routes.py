@@ -12,7 +12,7 @@ from vllm.entrypoints.serve.utils.api_utils import validate_json_request
 from vllm.exceptions import VLLMValidationError
 
 from server.schema import Prunable, PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
-from server.visual_tokens import VisualTokensRequest, VisualTokensResponse
+from server.visual_token_schema import PruningChoices, VisualTokensRequest, VisualTokensResponse
 
 router = APIRouter(
     dependencies=[Depends(validate_json_request)],
@@ -21,6 +21,9 @@ router = APIRouter(
         for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
     },
 )
+
+reading = APIRouter()
+"""Routes without a body."""
 
 STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"text/event-stream": {}}}}
 
@@ -46,17 +49,31 @@ async def create_responses(request: PrunableResponsesRequest, raw_request: Reque
     return await responses.create_responses(request, raw_request)
 
 
+@reading.get("/v1/visual_tokens")
+async def describe_pruning(raw_request: Request) -> PruningChoices:
+    """Tell what requests may ask for."""
+    state = raw_request.app.state
+    _check_pruned(state)
+    choices: PruningChoices = state.gprune_visual_tokens.choices
+    return choices
+
+
 @router.post("/v1/visual_tokens", response_model_exclude_none=True)
 async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request) -> VisualTokensResponse:
     """Show which visual tokens of images stay, as the engine would select them."""
     state = raw_request.app.state
-    if not state.gprune_serves:
-        raise VLLMValidationError("the served model is not one that gprune prunes", parameter="model")
+    _check_pruned(state)
     unknown = await state.openai_serving_models.registry.check_model(request.model)
     if unknown is not None:
         return JSONResponse(unknown.model_dump(), status_code=unknown.error.code)  # type: ignore[return-value]
     shown: VisualTokensResponse = await state.gprune_visual_tokens.show(request)
     return shown
+
+
+def _check_pruned(state: Any) -> None:
+    """Refuse to show selections of a model that gprune does not prune."""
+    if not state.gprune_serves:
+        raise VLLMValidationError("the served model is not one that gprune prunes", parameter="model")
 
 
 def _check_served(request: Prunable, raw_request: Request) -> None:

@@ -1,10 +1,8 @@
 """`/v1/visual_tokens`: which visual tokens of an image stay, computed by the engine that serves."""
 
-from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import vllm.envs
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from vllm.exceptions import VLLMValidationError
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
@@ -12,81 +10,14 @@ from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 from gprune_vllm.config import WORKER_EXTENSION, settings_of
 from gprune_vllm.inspection import Pixels
 from gprune_vllm.plan import PlannedImage, PruneSpec
-from gprune_vllm.refusal import BUDGET_KEY, METHOD_KEY, RATIO_KEY, resolve_request
-
-MOST_PLANS = 64
-"""Ratios or budgets, times methods, in one request."""
-
-Choice = Annotated[Any, Field(description="One, or a list of them.")]
-
-
-class VisualTokensRequest(BaseModel):
-    """Body of `/v1/visual_tokens`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
-    images: list[str] = Field(min_length=1, max_length=16, description="URLs of images, as in a chat.")
-    prune_ratio: Choice = None
-    visual_token_budget: Choice = None
-    prune_method: Choice = None
-    scores: bool = Field(False, description="Tell G-Prune's score of each token, after each iteration.")
-
-    def specs(self, settings: Any) -> list[PruneSpec]:
-        """What is asked: each ratio or budget with each method.
-
-        Raises:
-            PruneRefusal: one cannot be met.
-            VLLMValidationError: they are too many, or none.
-        """
-        choices = {name: _listed(name, getattr(self, name)) for name in (RATIO_KEY, BUDGET_KEY, METHOD_KEY)}
-        asked = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-        if len(asked) > MOST_PLANS:
-            raise VLLMValidationError(f"at most {MOST_PLANS} combinations can be asked at once", parameter=RATIO_KEY)
-        return [resolve_request(settings, fields) for fields in asked]
-
-
-class Group(BaseModel):
-    """Tokens of the base crop, or of the grid, row by row: their rows and columns cover the whole image.
-
-    Attributes:
-        scores: of each token, initially and after each iteration.
-    """
-
-    name: Literal["base", "grid"]
-    rows: int
-    columns: int
-    scores: list[list[float]] | None = None
-
-
-class Plan(BaseModel):
-    """What stays for one ratio or budget and method. `input` and `kept` count as `usage.visual_tokens` does, newline
-    tokens included; `kept_indices` are of the groups' patch tokens, ascending."""
-
-    prune_ratio: float
-    method: str
-    budget: int | None = None
-    input: int
-    kept: int
-    kept_indices: dict[str, list[int]]
-
-
-class ImageTokens(BaseModel):
-    """The visual tokens of one image of `width` x `height` pixels."""
-
-    index: int
-    width: int
-    height: int
-    groups: list[Group]
-    plans: list[Plan]
-
-
-class VisualTokensResponse(BaseModel):
-    """Answer of `/v1/visual_tokens`."""
-
-    object: Literal["visual_tokens"] = "visual_tokens"
-    model: str
-    data: list[ImageTokens]
+from server.visual_token_schema import (
+    Group,
+    ImageTokens,
+    Plan,
+    PruningChoices,
+    VisualTokensRequest,
+    VisualTokensResponse,
+)
 
 
 class VisualTokens:
@@ -101,6 +32,16 @@ class VisualTokens:
         self._engine = engine_client
         self._model_name = model_name
         self._settings = settings_of(engine_client.model_config.hf_config)
+
+    @property
+    def choices(self) -> PruningChoices:
+        """What requests may ask for."""
+        settings = self._settings
+        return PruningChoices(
+            methods=list(settings.methods),
+            default_prune_ratio=settings.default_prune_ratio,
+            max_prune_ratio=settings.max_prune_ratio,
+        )
 
     async def show(self, request: VisualTokensRequest) -> VisualTokensResponse:
         """Answer a request.
@@ -158,14 +99,3 @@ def _plan(image: PlannedImage, spec: PruneSpec, kept: list[list[int]]) -> Plan:
         kept=plan.kept,
         kept_indices=dict(zip(("base", "grid"), kept, strict=True)),
     )
-
-
-def _listed(name: str, choice: object) -> list[Any]:
-    """A choice as a list; none is the default.
-
-    Raises:
-        VLLMValidationError: the list is empty.
-    """
-    if choice == []:
-        raise VLLMValidationError(f"{name} must name at least one", parameter=name)
-    return choice if isinstance(choice, list) else [choice]

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import openai
 
-START_LIMIT = 240  # seconds; a start takes about 40 on two cores
+START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
 MODEL = "tiny"
 API_KEY = "secret"
 COMMON = ["--served-model-name", MODEL, "--enforce-eager", "--dtype", "float32", "--max-model-len", "2048"]

@@ -20,6 +20,7 @@ from dockerfile_parse import DockerfileParser
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from server import playground
 from tests import photos
 from tests.deploy.tools import BIN, ROOT, run, serve_arguments
 from tests.questions import ask
@@ -136,7 +137,7 @@ def test_everything_copied_is_in_the_build_context() -> None:
     admitted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for source in {source for stage in stages() for source in copied(stage)}:
         assert (ROOT / source).exists()
-        assert any(name == source or name.startswith(f"{source}/") for name in admitted), source
+        assert any(f"{source}/".startswith(f"{name}/") or name.startswith(f"{source}/") for name in admitted), source
 
 
 def copied(stage: str) -> list[str]:
@@ -163,9 +164,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    packages = {
-        str(path.relative_to(ROOT)) for room in ("gprune_vllm", "server") for path in (ROOT / room).rglob("*.py")
-    }
+    rooms = ("gprune_vllm", "server", "evaluation")
+    packages = {str(path.relative_to(ROOT)) for room in rooms for path in (ROOT / room).rglob("*.py")}
+    packages |= {f"server/playground/{name}" for name in (playground.PAGE, *playground.PARTS)}
     metadata = {name for name in names if name.startswith(f"gprune_vllm-{PROJECT['version']}.dist-info/")}
     assert names - metadata == packages
     assert any(name.endswith("licenses/LICENSE") for name in metadata)
@@ -177,10 +178,9 @@ def test_wheel_names_its_entry_points(wheel: Path) -> None:
         zipfile.ZipFile(wheel).read(f"{wheel.name.split('-py3')[0]}.dist-info/entry_points.txt").decode()
     )
     assert {group: dict(points[group]) for group in points.sections()} == {
-        "console_scripts": {"gprune-serve": "server.serve:main"},
+        "console_scripts": {"gprune-serve": "server.serve:main", "gprune-view": "evaluation.view:main"},
         "vllm.general_plugins": {"gprune": "gprune_vllm.plugin:register"},
         "vllm.endpoint_plugins": {"gprune": "server.plugin:GPruneEndpointPlugin"},
-        # Not in the wheel: lmms-eval is run in the repository, as docs/evaluation.md tells.
         "lmms_eval.models": {"gprune": "evaluation.lmms:manifest"},
     }
 

@@ -19,13 +19,12 @@ CLASSES = {
     "middle": 2,
     "letter": 1 + len(LETTERS),
     "place": 5,
-    "row": SIDE,
-    "column": SIDE,
+    "row": 1 + SIDE,
+    "column": 1 + SIDE,
 }
 """What is told apart, and how many classes it has: a shape's kind and colour, whether its middle is here, the letter
-whose middle is here, that letter's place in its word, and where in its crop the patch is. Class 0 is nothing, but for
-the last three."""
-EVERYWHERE = ("row", "column")
+whose middle is here, that letter's place in its word, and where in the whole picture the patch is, which a crop of the
+grid cannot know. Class 0 is nothing, but for the letter's place, where it is the first letter."""
 
 Labels = dict[str, NDArray[np.int64]]
 
@@ -51,9 +50,9 @@ def crop_labels(scene: Scene, left: float, top: float, width: float, height: flo
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] + 0.5
     x, y = left + columns * width / SIDE, top + rows * height / SIDE  # [SIDE, SIDE], middles of the patches
     labels["place"][:] = IGNORED
-    labels["row"][:], labels["column"][:] = np.mgrid[0:SIDE, 0:SIDE]
     if not legible:
         labels["letter"][:] = IGNORED
+        labels["row"][:], labels["column"][:] = 1 + np.mgrid[0:SIDE, 0:SIDE]
     for shape in scene.shapes:
         here = abs(x - shape.x) <= width / SIDE / 2, abs(y - shape.y) <= height / SIDE / 2
         middle = here[0] & here[1]

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlavaNextImageProcessor
 
 from evaluation.demo.scene import make_scene
-from evaluation.demo.training.labels import CLASSES, EVERYWHERE, IGNORED, patch_labels
+from evaluation.demo.training.labels import CLASSES, IGNORED, patch_labels
 
 SIGNS = 6
 """Signs in a scene of this stage: letters are what takes longest to learn."""
@@ -60,18 +60,13 @@ class SupervisedTower(nn.Module):
         return dict(zip(CLASSES, logits, strict=True))
 
 
-def told(name: str, classes: Tensor) -> Tensor:
-    """Where there is something to tell: as bool of the shape of `classes`."""
-    return classes != IGNORED if name in (*EVERYWHERE, "place") else classes > 0
-
-
 def tower_loss(logits: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Cross-entropy over all names, patches that show something counting as much as those that show nothing."""
     losses = []
     for name, values in logits.items():
         classes = batch[name].flatten()
         loss = functional.cross_entropy(values.flatten(0, 1), classes, reduction="none")  # [crops * patches]
-        something = told(name, classes)
+        something = (classes > 0) if name != "place" else (classes != IGNORED)
         losses.append((loss * something).sum() / something.sum().clamp_min(1))
         losses.append(0.5 * (loss * ~something).sum() / (~something).sum().clamp_min(1))
     return torch.stack(losses).sum()
@@ -82,7 +77,7 @@ def tower_accuracy(logits: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[
     """Of the patches that show something, how many are told right, by name."""
     right = {}
     for name, values in logits.items():
-        something = told(name, batch[name])
+        something = (batch[name] > 0) if name != "place" else (batch[name] != IGNORED)
         right[name] = float((values.argmax(-1) == batch[name])[something].float().mean())
     return right
 

@@ -1,0 +1,48 @@
+"""The playground: a page that shows what pruning does to a picture and to an answer. It uses the public API only."""
+
+from functools import cache
+from importlib.resources import files
+from mimetypes import guess_type
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+PAGE = "index.html"
+PARTS = (
+    "page.css",
+    "page.js",
+    "api.js",
+    "overlay.js",
+    "samples/sign.png",
+    "samples/shapes.png",
+    "samples/panorama.png",
+)
+PATHS = frozenset(("/playground", *(f"/playground/{part}" for part in PARTS)))
+"""Open to those without a key: the page asks for one."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/playground")
+def show_page() -> Response:
+    """The page."""
+    return _file(PAGE)
+
+
+@router.get("/playground/{part:path}")
+def show_part(part: str) -> Response:
+    """A script, a style sheet or a sample picture."""
+    return _file(part) if part in PARTS else Response(status_code=404)
+
+
+@cache
+def _file(name: str) -> Response:
+    content = files(__package__).joinpath(name).read_bytes()
+    return Response(content, media_type=guess_type(name)[0], headers=HEADERS)
