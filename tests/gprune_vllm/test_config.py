@@ -10,10 +10,11 @@ import pytest
 from transformers import LlavaNextConfig
 from vllm.transformers_utils.config import mrope_num_dims, uses_mrope
 
-from gprune_vllm.config import GPruneLlavaNextConfig, settings_of
+from gprune_vllm.config import WORKER_EXTENSION, GPruneLlavaNextConfig, settings_of
 from gprune_vllm.settings import PruneSettings
 from tests.gprune_vllm.support import SMALL, Geometry
 
+PARALLEL = {"pipeline_parallel_size": 1, "use_ubatching": False, "worker_extension_cls": ""}
 SIGLIP = Geometry(SMALL.crop_size, SMALL.patch_size, SMALL.pinpoints, "siglip")
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -26,16 +27,28 @@ def verified(hf_config: LlavaNextConfig, processor_kwargs: dict[str, Any] | None
     return hf_config
 
 
-def verify_engine(positions: str, speculation: str | None = None, transfer: str | None = None, **parallel: Any) -> None:
-    """vLLM's second hook, which sees the whole engine."""
+def verify_engine(positions: str, speculation: str | None = None, transfer: str | None = None, **parallel: Any) -> Any:
+    """vLLM's second hook, which sees the whole engine; what it leaves of the parallel configuration."""
     hf_config = SimpleNamespace(gprune_settings=PruneSettings(prune_positions=positions).model_dump())
     engine: Any = SimpleNamespace(
         model_config=SimpleNamespace(hf_config=hf_config),
         speculative_config=SimpleNamespace(method=speculation) if speculation else None,
-        parallel_config=SimpleNamespace(**{"pipeline_parallel_size": 1, "use_ubatching": False} | parallel),
+        parallel_config=SimpleNamespace(**PARALLEL | parallel),
         ec_transfer_config=transfer,
     )
     GPruneLlavaNextConfig.verify_and_update_config(engine)
+    return engine.parallel_config
+
+
+@pytest.mark.parametrize(("named", "expected"), [("", WORKER_EXTENSION), ("their.Extension", "their.Extension")])
+def test_workers_show_their_selection_unless_extended_otherwise(named: str, expected: str) -> None:
+    assert verify_engine("original", worker_extension_cls=named).worker_extension_cls == expected
+
+
+def test_the_extension_is_where_it_is_said_to_be() -> None:
+    from vllm.utils.import_utils import resolve_obj_by_qualname
+
+    assert callable(resolve_obj_by_qualname(WORKER_EXTENSION).gprune_inspect)
 
 
 @pytest.mark.parametrize("geometry", [SMALL, SIGLIP], ids=["CLIP", "SigLIP"])

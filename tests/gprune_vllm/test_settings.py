@@ -21,9 +21,10 @@ CHANGED: dict[str, Any] = {
     "prune_temperature": 0.25,
     "prune_iterations": 7,
     "prune_access_log": True,
+    "playground": True,
 }
 # What requests ask for or may ask for, which cache keys name themselves, or what changes no token.
-LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods", "prune_access_log")
+LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods", "prune_access_log", "playground")
 INVALID = [
     *(("default_prune_ratio", value) for value in ("1", "-0.1", "nan", "inf", "half", "70%")),
     *(("max_prune_ratio", value) for value in ("1", "-0.1", "nan", "true")),
