@@ -17,7 +17,7 @@ CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
 SERVED := $(MODEL)
 ifeq ($(MODEL),)
-SERVED := $(DEMO) --served-model-name gprune-demo
+SERVED := $(DEMO) --served-model-name gprune-demo --prune-methods all
 ifeq ($(BACKEND),cpu)
 # The demo model is small: compiling it, or setting gigabytes aside for it, would only delay the start.
 SERVED += --enforce-eager
