@@ -1,5 +1,6 @@
 """What is too large, too many or from elsewhere is refused by the running server, in the shape clients read."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,18 +109,23 @@ def test_stock_servers_with_the_plugin_are_guarded(guarded_stock_server: Server)
     assert ask(server, [PHOTO], 0.5)
 
 
+def begin_request(server: Server) -> socket.socket:
+    """A request under way for as long as the connection is open: the rest of its body never comes."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {API_KEY}\r\n"
+    connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
+    return connection
+
+
 def test_an_overloaded_server_says_when_to_come_again(guarded_stock_server: Server) -> None:
-    client = guarded_stock_server.client
-    endless: Any = {"model": MODEL, "messages": messages([PHOTO]), "stream": True, "extra_body": {"ignore_eos": True}}
-    streams = [client.chat.completions.create(**endless, max_tokens=1500) for _ in range(2)]
-    for more in ({}, {"stream": True}):
-        answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)) | more)
-        assert "--max-num-queued-reqs" in refusal(answer, 503)["message"]
-        assert int(answer.headers["Retry-After"]) > 0
+    with begin_request(guarded_stock_server), begin_request(guarded_stock_server):
+        assert httpx.get(f"{guarded_stock_server.url}/health", timeout=30).status_code == 200
+        for more in ({}, {"stream": True}):
+            answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)) | more)
+            assert "--max-num-queued-reqs" in refusal(answer, 503)["message"]
+            assert int(answer.headers["Retry-After"]) > 0
     rejected = "vllm:admission_rejections_total"
     assert sum(value for name, value in guarded_stock_server.metrics().items() if name.startswith(rejected)) == 2
-    assert httpx.get(f"{guarded_stock_server.url}/health", timeout=30).status_code == 200
-    for stream in streams:
-        stream.close()
-    with client.with_options(max_retries=5) as patient:
+    with guarded_stock_server.client.with_options(max_retries=5) as patient:
         assert patient.chat.completions.create(model=MODEL, messages=messages([PHOTO]), max_tokens=4).choices

@@ -116,6 +116,15 @@ def test_answers_before_a_failure_are_kept(service: RunningService, samples: lis
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as a terminal has it: a shell that runs tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_goes_on_where_it_was(
     service: RunningService, samples: list[Sample], tmp_path: Path
 ) -> None:
