@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
 
 WORKER_EXTENSION = "gprune_vllm.inspection.InspectingWorker"
+ENCODER_CACHE_MANAGER = "gprune_vllm.encoder_budget.CropBudget"
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
 
@@ -18,6 +19,7 @@ SETTINGS_ATTRIBUTE = "gprune_settings"
 _FLAGS_INSTEAD = {
     "prune_ratio": "--default-prune-ratio",
     "visual_token_budget": "--default-prune-ratio",
+    "adaptive_prune_ratio": "--prune-policy adaptive",
     "prune_method": "--prune-method",
 }
 
@@ -31,6 +33,7 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
     - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
       request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
     - lets workers show their selection, unless the operator extends them otherwise;
+    - holds each step to the crops whose memory was profiled, unless the operator names another encoder cache manager;
     - refuses what cannot work, by name and with the way out.
     """
 
@@ -50,6 +53,8 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
     def verify_and_update_config(vllm_config: "VllmConfig") -> None:
         if not vllm_config.parallel_config.worker_extension_cls:
             vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
+        if vllm_config.ec_manager_config.encoder_cache_manager_cls is None:
+            vllm_config.ec_manager_config.encoder_cache_manager_cls = ENCODER_CACHE_MANAGER
         if settings_of(vllm_config.model_config.hf_config).prune_positions == "original":
             _check_original_positions(vllm_config)
 

@@ -16,7 +16,8 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from gprune_vllm.attention import TowerAttention
 from gprune_vllm.config import settings_of
-from gprune_vllm.plan import PlannedImage, largest_plan
+from gprune_vllm.encoder_budget import profiled_crops
+from gprune_vllm.plan import PlannedImage
 from gprune_vllm.positions import PositionOffsets, append_offsets, request_positions, split_offsets
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor, GPruneLlavaNextProcessingInfo
 from gprune_vllm.pruning import KeptPatches, insert_newlines, keep_patches
@@ -67,7 +68,8 @@ class GPruneLlavaNextForConditionalGeneration(LlavaNextForConditionalGeneration,
     def _micro_batches(self, images: Sequence[Any]) -> Iterator[list[Any]]:
         """Split images so that the tower runs at most the profiled number of crops at once.
 
-        vLLM's scheduler charges an image by the tokens it keeps, so that many more may come in one call.
+        A step brings no more (see `gprune_vllm.encoder_budget`), but where the operator names another encoder cache
+        manager.
         """
         batch: list[Any] = []
         crops = 0
@@ -232,18 +234,11 @@ def _tower_attention(model: GPruneLlavaNextForConditionalGeneration) -> TowerAtt
 
 
 def _crop_limit(vllm_config: VllmConfig) -> int:
-    """Crops that vLLM's memory profiling runs through the tower at once."""
-    config = vllm_config.model_config.hf_config
+    """Crops that the tower may run at once."""
     if vllm_config.lora_config is not None and vllm_config.lora_config.enable_tower_connector_lora:
         # vLLM lays out one adapter mapping for all images of a call, so that the call cannot be split.
         return torch.iinfo(torch.int64).max
-    vision, scheduler = config.vision_config, vllm_config.scheduler_config
-    largest = largest_plan(config.image_grid_pinpoints, vision.image_size, vision.patch_size)
-    by_encoder = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size) // largest.input
-    limit = vllm_config.model_config.get_multimodal_config().get_limit_per_prompt("image")
-    by_prompts = scheduler.max_num_seqs * max(1, min(limit, vllm_config.model_config.max_model_len // largest.input))
-    images: int = max(1, min(by_encoder, by_prompts))
-    return images * largest.crops
+    return profiled_crops(vllm_config)
 
 
 def _selection_timer(methods: Sequence[str]) -> SelectionTimer | None:

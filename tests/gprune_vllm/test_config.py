@@ -35,6 +35,7 @@ def verify_engine(positions: str, speculation: str | None = None, transfer: str 
         speculative_config=SimpleNamespace(method=speculation) if speculation else None,
         parallel_config=SimpleNamespace(**PARALLEL | parallel),
         ec_transfer_config=transfer,
+        ec_manager_config=SimpleNamespace(encoder_cache_manager_cls=None),
     )
     GPruneLlavaNextConfig.verify_and_update_config(engine)
     return engine.parallel_config
@@ -142,6 +143,7 @@ def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
     [
         ("prune_ratio", "--default-prune-ratio"),
         ("visual_token_budget", "--default-prune-ratio"),
+        ("adaptive_prune_ratio", "--prune-policy adaptive"),
         ("prune_method", "--prune-method"),
     ],
 )
