@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Source = Literal["request", "default", "adaptive"]
 ACCOUNT_KEY = "visual_tokens"
 """Extra key of the processed input, read by the API layer and ignored by the engine."""
 
@@ -29,7 +30,7 @@ class VisualTokenAccount:
     ratio: float
     output_limit: int | None = None
     images: int = 1
-    source: Literal["request", "default"] = "request"
+    source: Source = "request"
     method: str = "gprune"
     budget: int | None = None
     patches: int = 0

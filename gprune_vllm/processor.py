@@ -1,52 +1,40 @@
 """The multimodal processor: turns image sizes and a requested ratio into token plans, placeholders and cache keys."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 from zlib import crc32
 
 import torch
 from transformers import BatchFeature
+from vllm.exceptions import VLLMValidationError
 from vllm.model_executor.models.llava_next import LlavaNextMultiModalProcessor, LlavaNextProcessingInfo
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, MultiModalDataItems
-from vllm.multimodal.processing import PromptReplacement, PromptUpdate, PromptUpdateDetails
+from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.config import settings_of
+from gprune_vllm.inputs import PlannedInputs, PlannedPlaceholders, account_of, sizes_of
 from gprune_vllm.plan import PlannedImage, PruneSpec, TokenPlan, largest_plan, plan_tokens
-from gprune_vllm.refusal import BUDGET_KEY, FIELDS, METHOD_KEY, RATIO_KEY, PruneRefusal, blamed_field, resolve_request
+from gprune_vllm.refusal import (
+    BUDGET_KEY,
+    KEYS,
+    METHOD_KEY,
+    RATIO_KEY,
+    PruneRefusal,
+    blamed_field,
+    resolve_request,
+    source_of,
+)
 from gprune_vllm.settings import PruneSettings
 
 SETTINGS_KEY = "prune_settings"
 """Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 PLAN_FIELD = "token_plan"
 """Field that carries each `PlannedImage` to the model, as the int64 tensor of its row, kept on the CPU."""
-
-
-@dataclass
-class PlannedPlaceholders(PromptUpdateDetails):
-    """Placeholder tokens of one image, with the plan they were counted by (None for precomputed embeddings).
-
-    Changes against `vllm.multimodal.processing.PromptUpdateDetails` (vLLM 0.32): carries the plan, so that it can
-    still be read where vLLM finds the image in its cache.
-    """
-
-    plan: TokenPlan | None = None
-
-
-@dataclass
-class PlannedInputs(ProcessorInputs):
-    """Inputs of one call of the processor, with what was asked and whether the request asked it, collecting its plans.
-
-    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
-    """
-
-    placeholders: list[PlannedPlaceholders] = field(default_factory=list)
-    spec: PruneSpec = field(default_factory=PruneSpec)
-    named: bool = False
 
 
 class GPruneLlavaNextProcessingInfo(LlavaNextProcessingInfo):
@@ -91,7 +79,7 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
 
     - `apply` resolves what the request asks for against the settings and replaces it by its canonical form, which is
       part of the cache keys: all that prunes nothing hashes alike. It adds the request's account of visual tokens to
-      its result;
+      its result. Names that clients give their images are no part of the keys, unless the operator trusts them;
     - `get_dummy_inputs` asks for no pruning, so that vLLM profiles the worst case whatever the default is;
     - each image gets as many placeholders as its plan keeps, and the plan travels to the model as a field.
     """
@@ -103,7 +91,9 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
         planned = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
         asked = inputs.hf_processor_mm_kwargs
         planned.spec = self._spec(inputs)
-        planned.named = asked.get(RATIO_KEY) is not None or asked.get(BUDGET_KEY) is not None
+        planned.source = source_of(asked)
+        if not self.info.settings.trust_image_uuids:
+            self._forget_names(planned)
         planned.hf_processor_mm_kwargs = _without_pruning(asked) | self._canonical(planned)
         # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
         self._check_images(planned)
@@ -121,10 +111,20 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
             raise PruneRefusal(f"{field} cannot apply to precomputed image embeddings", field, "embeddings")
         return PruneSpec(method=spec.method)
 
+    def _forget_names(self, inputs: PlannedInputs) -> None:
+        """Have cache keys made of the images themselves: named alike, another client's would be taken for them."""
+        if None in sizes_of(inputs):
+            raise VLLMValidationError(
+                "an image has a uuid in place of its data, and this server knows no image by its uuid "
+                "(--trust-image-uuids); send the image itself",
+                parameter="uuid",
+            )
+        inputs.mm_uuid_items = None
+
     def _canonical(self, inputs: PlannedInputs) -> dict[str, object]:
         """Processor arguments that ask for the pruning: none at all where no image loses a token."""
         spec = inputs.spec
-        known = None not in _sizes(inputs)
+        known = None not in sizes_of(inputs)
         if not spec.prunes or (known and not any(plan.pruned for plan in self._plans(inputs, spec))):
             return {}
         amount: dict[str, object] = {RATIO_KEY: spec.ratio}
@@ -134,10 +134,12 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
 
     def _plans(self, inputs: PlannedInputs, spec: PruneSpec) -> list[TokenPlan]:
         """Plans of the images, those known to vLLM's cache by their name only left out."""
-        return [self.info.plan(size.height, size.width, spec) for size in _sizes(inputs) if size is not None]
+        return [self.info.plan(size.height, size.width, spec) for size in sizes_of(inputs) if size is not None]
 
     def _check_images(self, inputs: PlannedInputs) -> None:
-        """Refuse what is wrong with the images sent: a budget below the limit, or too many positions."""
+        """Refuse what is wrong with the images sent: no place in the prompt, a budget below the limit, or too many
+        positions."""
+        self._check_places(inputs)
         plans = self._plans(inputs, inputs.spec)
         if inputs.spec.budget is not None and self.info.settings.max_prune_ratio is not None:
             least = self._plans(inputs, PruneSpec(self.info.settings.max_prune_ratio))
@@ -145,6 +147,19 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
                 self._check_budget(plan, limit)
         if any(plan.pruned for plan in plans):
             self._check_positions(inputs, len(inputs.prompt) + sum(plan.input - 1 for plan in plans))
+
+    def _check_places(self, inputs: PlannedInputs) -> None:
+        """Refuse a prompt that has fewer places for images than images. vLLM would fail on it."""
+        images = inputs.mm_data_items.get("image")
+        if images is None or isinstance(inputs.prompt, str):
+            return
+        places = list(inputs.prompt).count(self.info.get_hf_config().image_token_index)
+        if places < len(images):
+            raise VLLMValidationError(
+                f"the prompt has {len(images)} images, but places for {places}: truncate_prompt_tokens must not cut "
+                "them off",
+                parameter="truncate_prompt_tokens",
+            )
 
     def _check_budget(self, plan: TokenPlan, limit: TokenPlan) -> None:
         """Refuse a budget that keeps fewer tokens of an image than the largest ratio does."""
@@ -171,7 +186,7 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
 
     def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
         """Count a prompt's visual tokens."""
-        account = _count(inputs)
+        account = account_of(inputs)
         dropped = account.input - account.kept
         if self.info.settings.prune_positions == "contiguous" or not dropped:
             return account
@@ -246,7 +261,7 @@ class GPruneLlavaNextMultiModalProcessor(LlavaNextMultiModalProcessor[GPruneLlav
 
 
 def _without_pruning(kwargs: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in kwargs.items() if key not in (*FIELDS, SETTINGS_KEY)}
+    return {key: value for key, value in kwargs.items() if key not in (*KEYS, SETTINGS_KEY)}
 
 
 def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:
@@ -254,33 +269,6 @@ def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:
     return PruneSpec(kwargs.get(RATIO_KEY, 0.0), kwargs.get(BUDGET_KEY), kwargs.get(METHOD_KEY, "gprune"))
 
 
-def _sizes(inputs: ProcessorInputs) -> list[Any]:
-    """Sizes of the images, None for those known to vLLM's cache by their name only; none for precomputed embeddings."""
-    items = inputs.mm_data_items.get("image")
-    if not isinstance(items, ImageProcessorItems):
-        return []
-    return [None if items[index] is None else items.get_image_size(index) for index in range(len(items))]
-
-
 def _seed(pixels: torch.Tensor) -> int:
     """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""
     return crc32(pixels.cpu().contiguous().view(torch.uint8).numpy().data)
-
-
-def _count(inputs: PlannedInputs) -> VisualTokenAccount:
-    """The visual tokens of a prompt whose images are planned."""
-    plans = [item.plan for item in inputs.placeholders if item.plan is not None]
-    patches = sum(plan.patches for plan in plans)
-    ratio = inputs.spec.ratio
-    if inputs.spec.budget is not None and patches:
-        ratio = round(1 - sum(plan.patches_kept for plan in plans) / patches, 4)
-    return VisualTokenAccount(
-        input=sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders),
-        kept=sum(len(item.full) for item in inputs.placeholders),
-        ratio=ratio,
-        images=len(inputs.placeholders),
-        source="request" if inputs.named else "default",
-        method=inputs.spec.method,
-        budget=inputs.spec.budget,
-        patches=patches,
-    )

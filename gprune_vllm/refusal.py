@@ -4,12 +4,17 @@ from collections.abc import Mapping
 
 from vllm.exceptions import VLLMValidationError
 
+from gprune_vllm.account import Source
 from gprune_vllm.plan import PruneSpec, SpecError
 from gprune_vllm.settings import PruneSettings
 
 RATIO_KEY, BUDGET_KEY, METHOD_KEY = "prune_ratio", "visual_token_budget", "prune_method"
 FIELDS = (RATIO_KEY, BUDGET_KEY, METHOD_KEY)
 """Fields of the request that ask for pruning, and their keys among `mm_processor_kwargs`."""
+ADAPTIVE_KEY = "adaptive_prune_ratio"
+"""Key of the ratio that takes the default's place for one request. It is no field: the server chooses it."""
+KEYS = (*FIELDS, ADAPTIVE_KEY)
+"""All keys of pruning among `mm_processor_kwargs`."""
 REASONS = (
     "invalid_ratio",
     "invalid_budget",
@@ -36,15 +41,22 @@ class PruneRefusal(VLLMValidationError):
 
 
 def resolve_request(settings: PruneSettings, fields: Mapping[str, object]) -> PruneSpec:
-    """What a request gets whose `FIELDS` are these; a field that is None or absent means the default.
+    """What a request gets whose `FIELDS` are these; one that is None or absent means the default, or `ADAPTIVE_KEY`.
 
     Raises:
         PruneRefusal: see `PruneSettings.resolve`.
     """
     try:
-        return settings.resolve(fields.get(RATIO_KEY), fields.get(BUDGET_KEY), fields.get(METHOD_KEY))
+        return settings.resolve(*(fields.get(key) for key in KEYS))
     except SpecError as error:
         raise PruneRefusal(str(error), error.field, error.reason) from error
+
+
+def source_of(fields: Mapping[str, object]) -> Source:
+    """Where the ratio or the budget of a request comes from."""
+    if fields.get(RATIO_KEY) is not None or fields.get(BUDGET_KEY) is not None:
+        return "request"
+    return "default" if fields.get(ADAPTIVE_KEY) is None else "adaptive"
 
 
 def blamed_field(fields: Mapping[str, object]) -> str:

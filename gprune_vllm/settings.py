@@ -16,7 +16,10 @@ FASTV = (
 )
 """Why no server has the method `fastv`."""
 
-_ASKED_OR_ALLOWED = {"default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"}
+_ASKED_OR_ALLOWED = {
+    *("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"),
+    *("prune_policy", "adaptive_min_ratio", "adaptive_max_ratio", "adaptive_waiting_requests"),
+}
 
 Ratio = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -77,6 +80,20 @@ class PruneSettings(OperatorSettings):
         0.03, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
     )
     prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(5, description="How often scores are propagated.")
+    prune_policy: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="Give requests that name no ratio the default one, or one that rises with the engine's load.",
+    )
+    adaptive_min_ratio: Ratio = Field(0.0, description="Under the adaptive policy, the ratio when there is no load.")
+    adaptive_max_ratio: Ratio = Field(0.7, description="Under the adaptive policy, the largest ratio.")
+    adaptive_waiting_requests: Annotated[int, Field(ge=1)] = Field(
+        8, description="Under the adaptive policy, waiting requests of one engine that bring the largest ratio."
+    )
+    trust_image_uuids: bool = Field(
+        False,
+        description="Take a uuid that a client gives an image in place of its content as the key of all caches, and "
+        "images by their uuid alone. A client could then be answered about another's image.",
+    )
     prune_access_log: bool = Field(False, description="Write a JSON line for each prompt with images.")
     playground: bool = Field(False, description="Serve a page to try pruning with at /playground.")
 
@@ -93,6 +110,32 @@ class PruneSettings(OperatorSettings):
                 "lower the one or raise the other"
             )
         return self
+
+    @model_validator(mode="after")
+    def _policy_without_contradiction(self) -> "PruneSettings":
+        if self.adaptive_min_ratio > self.adaptive_max_ratio:
+            raise ValueError(
+                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --adaptive-max-ratio "
+                f"{self.adaptive_max_ratio}; lower the one or raise the other"
+            )
+        if self.prune_policy == "fixed":
+            return self
+        if self.default_prune_ratio:
+            raise ValueError(
+                f"--default-prune-ratio {self.default_prune_ratio} does not go with --prune-policy adaptive, which "
+                "chooses the ratio itself; set --adaptive-min-ratio in its place"
+            )
+        if self.max_prune_ratio is not None and self.adaptive_min_ratio > self.max_prune_ratio:
+            raise ValueError(
+                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --max-prune-ratio {self.max_prune_ratio}; "
+                "lower the one or raise the other"
+            )
+        return self
+
+    @property
+    def adaptive_limit(self) -> float:
+        """The largest ratio that the adaptive policy may choose: not above that of requests."""
+        return min(self.adaptive_max_ratio, 1.0 if self.max_prune_ratio is None else self.max_prune_ratio)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -115,9 +158,13 @@ class PruneSettings(OperatorSettings):
         return self.model_copy(update={"prune_methods": spelled})
 
     def resolve(
-        self, ratio: object | None = None, budget: object | None = None, method: object | None = None
+        self,
+        ratio: object | None = None,
+        budget: object | None = None,
+        method: object | None = None,
+        default: object | None = None,
     ) -> PruneSpec:
-        """What a request gets that asked for these; None means the default.
+        """What a request gets that asked for these; None means the default. `default` takes the place of the ratio's.
 
         Raises:
             SpecError: the ratio is not a number in [0, 1) or above the limit, the budget is not a positive integer,
@@ -131,7 +178,7 @@ class PruneSettings(OperatorSettings):
                 "ratio_and_budget",
             )
         if ratio is None and budget is None:
-            ratio = self.default_prune_ratio
+            ratio = self.default_prune_ratio if default is None else default
         spec = PruneSpec(0.0 if ratio is None else ratio, budget, self._enabled(method))  # type: ignore[arg-type]
         if self.max_prune_ratio is not None and spec.ratio > self.max_prune_ratio:
             raise SpecError(
@@ -167,7 +214,7 @@ class PruneSettings(OperatorSettings):
     @property
     def fingerprint(self) -> str:
         """Names everything that changes which tokens stay and where, but for what requests ask: part of cache keys."""
-        return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"prune_access_log", "playground"})
+        return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"trust_image_uuids", "prune_access_log", "playground"})
 
 
 def _aside(method: object) -> str:

@@ -5,14 +5,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from vllm.exceptions import RetryableRequestError
+
 from gprune_vllm.account import ACCOUNT_KEY
+from server.client_errors import check_output, check_sendable
 from server.observation import Observer, Outcome, PromptRecord
+from server.resending import ATTEMPTS, lacks_images, with_images
 
 
 class ObservedEngine:
     """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32).
 
-    Changes: `generate` tells observers of prompts with images, and how they ended. All else is the engine's.
+    Changes: `generate` refuses what cannot be sent, sends a prompt again whose images the engine has lost, and tells
+    observers of prompts with images and how they ended. All else is the engine's.
     """
 
     def __init__(self, engine_client: Any, observers: Sequence[Observer]) -> None:
@@ -24,19 +29,36 @@ class ObservedEngine:
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **kwargs: Any) -> AsyncIterator[Any]:
         """Outputs of the engine for a prompt, as `EngineClient.generate`."""
-        outputs = self._engine.generate(prompt, sampling_params, request_id, **kwargs)
+        check_sendable(prompt, sampling_params, request_id)
+        outputs = self._send(prompt, sampling_params, request_id, kwargs)
         account = prompt.get(ACCOUNT_KEY) if isinstance(prompt, dict) else None
         if account is None or not account.images:
-            return outputs  # type: ignore[no-any-return]
+            return outputs
         length, arrival_time = len(prompt["prompt_token_ids"]), prompt.get("arrival_time", 0.0)
         return self._observe(outputs, PromptRecord(request_id, account, length, arrival_time))
+
+    async def _send(
+        self, prompt: Any, sampling_params: Any, request_id: str, kwargs: dict[str, Any]
+    ) -> AsyncIterator[Any]:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                prompt = await with_images(prompt)
+            # A client that leaves closes this generator; the engine must learn of it through its own.
+            async with aclosing(self._engine.generate(prompt, sampling_params, request_id, **kwargs)) as outputs:
+                async for output in outputs:
+                    if lacks_images(prompt, output):
+                        break
+                    check_output(output, sampling_params)
+                    yield output
+                else:
+                    return
+        raise RetryableRequestError("an image was dropped from a cache again and again; please try again")
 
     async def _observe(self, outputs: Any, prompt: PromptRecord) -> AsyncIterator[Any]:
         outcome = None
         for observer in self._observers:
             observer.started(prompt)
         try:
-            # A client that leaves closes this generator; the engine must learn of it through its own.
             async with aclosing(outputs):
                 async for output in outputs:
                     if output.finished and output.metrics is not None:

@@ -99,8 +99,11 @@ class GuardedImageIO(ImageMediaIO):
     def load_bytes(self, data: bytes) -> Any:
         if len(data) > self.max_bytes:
             raise refusal(f"the image has {len(data)} bytes; this server takes {self.max_bytes} (--max-image-bytes)")
-        with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads the header only
-            self.check_size(*image.size)
+        try:
+            with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads the header only
+                self.check_size(*image.size)
+        except OSError as error:  # as upstream words what it cannot open
+            raise ValueError(f"Failed to load image: {error}") from error
         return super().load_bytes(data)
 
     def check_size(self, width: int, height: int) -> None:

@@ -67,6 +67,13 @@ class PruneMetrics:
             buckets=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
             registry=registry,
         )
+        self._adaptive_ratio = Gauge(
+            "gprune_adaptive_prune_ratio",
+            "Ratio that requests get which name none, now: the adaptive policy's, or the default.",
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self.adapted(settings.default_prune_ratio)
         self._create_latencies(registry)
         self._expose_zeros()
 
@@ -90,7 +97,7 @@ class PruneMetrics:
         for stage in ("input", "kept"):
             self._visual_tokens.labels(stage)
         for method in self._settings.methods:
-            for source in ("request", "default"):
+            for source in ("request", "default" if self._settings.prune_policy == "fixed" else "adaptive"):
                 self._requests.labels(method, source)
         for reason in REASONS:
             self._refusals.labels(reason)
@@ -140,6 +147,10 @@ class PruneMetrics:
         self._latencies["e2e_request_latency"].labels(bucket).observe(outcome.end_to_end)
         if outcome.inter_token is not None:
             self._latencies["inter_token_latency"].labels(bucket).observe(outcome.inter_token)
+
+    def adapted(self, ratio: float) -> None:
+        """Expose the ratio that requests get which name none."""
+        self._adaptive_ratio.set(ratio)
 
     def refused(self, reason: str) -> None:
         """Count a request refused because of its pruning."""

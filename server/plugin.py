@@ -26,13 +26,16 @@ from server.access_log import AccessLog
 from server.admission import Admission
 from server.authentication import Authentication
 from server.body_limit import BodyLimit
+from server.client_errors import handle_errors
 from server.engine import ObservedEngine
 from server.limits import Limits
 from server.media import CONNECTOR_NAME, GuardedMediaConnector
 from server.metrics import PruneMetrics
 from server.observation import Observer
+from server.policy import start_policy
 from server.renderer import PruneRenderer
 from server.routes import reading, router
+from server.shutdown import Drain, DrainingEngine
 from server.tracing import annotate_spans
 from server.usage import UsageReporter
 from server.visual_tokens import VisualTokens
@@ -55,9 +58,11 @@ class GPruneEndpointPlugin:
         app.include_router(reading)
         if PruneSettings.load().playground:
             app.include_router(playground.router)
+        handle_errors(app)
         app.state.gprune_limits = Limits.load()
         app.add_middleware(Admission)
         app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)
+        app.add_middleware(Drain)
         # Around all others, vLLM's own authentication among them: vLLM adds last what this flag of its own names.
         app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
         if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
@@ -65,6 +70,8 @@ class GPruneEndpointPlugin:
         os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
+        if engine_client is not None:
+            state.engine_client = DrainingEngine(engine_client)
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
         )
@@ -75,6 +82,8 @@ class GPruneEndpointPlugin:
         request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
         limit = state.gprune_limits.max_request_sequences
         state.online_renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
+        state.online_renderer.policy = start_policy(settings, engine_client, metrics)
+        state.serving_tokenization.online_renderer = state.online_renderer
         await init_generate_state(
             ObservedEngine(engine_client, _observers(settings, metrics)),
             state,

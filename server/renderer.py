@@ -1,14 +1,19 @@
 """Where every generating request becomes a prompt: the pruning it asks for is validated and passed on."""
 
+from functools import partial
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
+from vllm.exceptions import VLLMValidationError
 from vllm.renderers.online_renderer import OnlineRenderer
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from gprune_vllm.refusal import FIELDS, PruneRefusal, resolve_request
+from gprune_vllm.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
 from gprune_vllm.settings import PruneSettings
+from server.client_errors import MALFORMED
 from server.metrics import PruneMetrics
+from server.policy import AdaptivePolicy
+from server.resending import RENDER_KEY
 from server.sequences import check_sequences
 from server.usage import CURRENT_REQUEST
 
@@ -23,7 +28,12 @@ class PruneRenderer(OnlineRenderer):
     - the visual tokens of each prompt are noted for its answer's usage, and refusals are counted;
     - output ends before the positions do, where kept tokens keep their original ones;
     - a request for more than `max_sequences` sequences is refused.
+
+    Attributes:
+        policy: chooses the ratio of requests that name neither ratio nor budget; None where the default is fixed.
     """
+
+    policy: AdaptivePolicy | None = None
 
     def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
         self._trust_client = bool(kwargs.pop("trust_request_mm_kwargs", False))
@@ -40,29 +50,53 @@ class PruneRenderer(OnlineRenderer):
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
         try:
-            conversation, engine_inputs = await self._with_pruning(request, *args, **kwargs)
+            asked = self._asked(request)
+            conversation, engine_inputs = await self._render(request, asked, *args, **kwargs)
         except PruneRefusal as refusal:
             self._metrics.refused(refusal.reason)
             raise
         for engine_input in engine_inputs:
             account = engine_input.get(ACCOUNT_KEY)
             if account is not None and account.images:
+                self._check_length(len(engine_input["prompt_token_ids"]), account)
                 self._tell(request, account)
+                engine_input[RENDER_KEY] = partial(self._render_again, request, asked, *args, **kwargs)
         return conversation, engine_inputs
 
-    async def _with_pruning(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render with the request's pruning among its processor arguments; one without images is validated too."""
-        asked = {field: getattr(request, field, None) for field in FIELDS}
-        named = {field: value for field, value in asked.items() if value is not None}
-        client_kwargs = request.mm_processor_kwargs
+    def _asked(self, request: Any) -> dict[str, Any] | None:
+        """Processor arguments with the pruning that is asked for, which is validated also where there is no image."""
+        fields = {field: getattr(request, field, None) for field in FIELDS}
+        named = {field: value for field, value in fields.items() if value is not None}
+        client_kwargs: dict[str, Any] | None = request.mm_processor_kwargs
         if named:
             resolve_request(self._settings, named)
-            request.mm_processor_kwargs = {**(client_kwargs or {}), **named}
+        if not named and self.policy is None:
+            return client_kwargs
+        return self._with_policy({**(client_kwargs or {}), **named})
+
+    async def _render(self, request: Any, asked: dict[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
+        client_kwargs, request.mm_processor_kwargs = request.mm_processor_kwargs, asked
         try:
             # Upstream adjusts the request in place for tool calls, so that it must see this one and not a copy.
             return await super().preprocess_chat(request, *args, **kwargs)
+        except MALFORMED as error:
+            raise VLLMValidationError("a part of a message is not what its type says", parameter="messages") from error
         finally:
             request.mm_processor_kwargs = client_kwargs
+
+    async def _render_again(self, request: Any, asked: dict[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
+        _, (engine_input,) = await self._render(request.model_copy(), asked, *args, **kwargs)
+        return engine_input
+
+    def _with_policy(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Processor arguments with the ratio that the policy chooses, where they name none. A batch has one."""
+        if self.policy is None or source_of(asked) == "request":
+            return asked
+        record = CURRENT_REQUEST.get()
+        chosen = self.policy.ratio() if record is None or record.chosen is None else record.chosen
+        if record is not None:
+            record.chosen = chosen
+        return asked | {ADAPTIVE_KEY: chosen}
 
     def _check_client(self, request: Any) -> None:
         record = CURRENT_REQUEST.get()
@@ -72,6 +106,16 @@ class PruneRenderer(OnlineRenderer):
             media_io_kwargs=getattr(request, "media_io_kwargs", None),
             trust_request_mm_kwargs=self._trust_client,
         )
+
+    def _check_length(self, length: int, account: VisualTokenAccount) -> None:
+        """Refuse a prompt that is too long even as it is pruned; vLLM would not say what to do about it."""
+        if length >= self.model_config.max_model_len:
+            raise VLLMValidationError(
+                f"the prompt has {length} tokens, {account.kept} of them visual, and the model takes "
+                f"{self.model_config.max_model_len} with the output: send a larger prune_ratio, a smaller "
+                "visual_token_budget, or fewer images",
+                parameter="prune_ratio",
+            )
 
     def _tell(self, request: Any, account: VisualTokenAccount) -> None:
         """Note what pruning did to a prompt, for its answer's usage, and end its output before its positions."""

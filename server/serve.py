@@ -13,8 +13,8 @@ GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune-limits": (Limits, "What is taken from clients at most."),
 }
 """Flags by the name under which `--help=NAME` lists them."""
-LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048}
-"""Flags of vLLM's own that have no limit by default."""
+LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
+"""Flags of vLLM's own that by default have no limit, or as the seconds to finish requests in have none."""
 
 
 def main() -> None:

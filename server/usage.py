@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gprune_vllm.account import VisualTokenAccount
+from server.stream_errors import with_error_event
 
 
 @dataclass(slots=True)
@@ -16,10 +17,12 @@ class RequestRecord:
     Attributes:
         body: the request body as it arrived.
         accounts: one for each of its prompts with images, filled in while these are rendered.
+        chosen: the ratio that the adaptive policy chose for all of them, if it was asked.
     """
 
     body: Any
     accounts: list[VisualTokenAccount] = field(default_factory=list)
+    chosen: float | None = None
 
     def usage(self) -> dict[str, Any] | None:
         """The value of `usage.visual_tokens`; None for a request without images."""
@@ -32,6 +35,7 @@ class RequestRecord:
             "prune_ratio": first.ratio if first.budget is None else self._effective_ratio(),
             "method": first.method,
             **({} if first.budget is None else {"budget": first.budget}),
+            **({"source": first.source} if first.source == "adaptive" else {}),
         }
 
     def _effective_ratio(self) -> float:
@@ -47,7 +51,8 @@ class UsageReporter:
     """A vLLM serving handler whose answers tell the visual tokens.
 
     Wraps `OpenAIServingChat`, `OpenAIServingChatBatch` or `OpenAIServingResponses` (vLLM 0.32). Changes: the usage of
-    their answers, streamed or not, carries `visual_tokens`. All else is theirs.
+    their answers, streamed or not, carries `visual_tokens`, and responses that fail amid their events tell why. All
+    else is theirs.
     """
 
     def __init__(self, handler: Any) -> None:
@@ -63,7 +68,8 @@ class UsageReporter:
         return await self._report(self._handler.create_batch_chat_completion, request, raw_request)
 
     async def create_responses(self, request: Any, raw_request: Any = None) -> Any:
-        return await self._report(self._handler.create_responses, request, raw_request)
+        answer = await self._report(self._handler.create_responses, request, raw_request)
+        return with_error_event(answer) if hasattr(answer, "__aiter__") else answer
 
     async def _report(self, create: Any, request: Any, raw_request: Any) -> Any:
         record = RequestRecord(request)

@@ -76,7 +76,8 @@ def _traffic() -> Rows:
         "Traffic": [
             lines(
                 "Prompts with images",
-                "By pruning method, and by whether the request named its ratio or got the default.",
+                "By pruning method, and by whether the request named its ratio, got the default, or what the adaptive "
+                "policy chose.",
                 "reqps",
                 {"{{method}}, {{source}}": rate("gprune_requests_total", by="method, source")},
                 width=8,
@@ -144,21 +145,29 @@ def _saturation() -> Rows:
                 "Requests in the engine's batch, and those that wait for a place in it.",
                 "short",
                 {"running": total("vllm:num_requests_running"), "waiting": total("vllm:num_requests_waiting")},
-                width=8,
+                width=6,
             ),
             lines(
                 "KV cache in use",
                 "Share of KV-cache blocks in use. At 100 % requests are preempted and computed again.",
                 "percentunit",
                 {"{{instance}}, engine {{engine}}": select("vllm:kv_cache_usage_perc")},
-                width=8,
+                width=6,
+            ),
+            lines(
+                "Ratio of requests that name none",
+                "The adaptive policy raises it while requests wait or the KV cache is nearly full. Without it, this is "
+                "the default ratio.",
+                "percentunit",
+                {"{{instance}}": select("gprune_adaptive_prune_ratio")},
+                width=6,
             ),
             lines(
                 "Preemptions",
                 "Requests thrown out of the KV cache, to be computed again.",
                 "cps",
                 {"preemptions": rate("vllm:num_preemptions_total")},
-                width=8,
+                width=6,
             ),
             lines(
                 "GPU utilisation",

@@ -57,6 +57,15 @@ def test_an_account_tells_whose_ratio_it_was(build: Build, ratio: float | None, 
     assert process(processor, PHOTO, prune_ratio=ratio)[ACCOUNT_KEY].source == source
 
 
+def test_a_ratio_of_the_policy_takes_the_defaults_place(build: Build) -> None:
+    processor = build(default_prune_ratio=0.9)
+    result = process(processor, PHOTO, adaptive_prune_ratio=0.35)
+    assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.35))]
+    assert (result[ACCOUNT_KEY].source, result[ACCOUNT_KEY].ratio) == ("adaptive", 0.35)
+    named = process(processor, PHOTO, adaptive_prune_ratio=0.35, prune_ratio=0)[ACCOUNT_KEY]
+    assert (named.source, named.kept) == ("request", plan_of(PHOTO).input)
+
+
 def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPruneLlavaNextMultiModalProcessor) -> None:
     plan = plan_of(PHOTO, 0.5)
     limit = POSITIONS - (1 + plan.input + 3)
@@ -253,6 +262,8 @@ def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Buil
     result = process_embeddings(build(default_prune_ratio=0.5))
     assert result["prompt_token_ids"] == [BEGIN, *[IMAGE] * 7]
     assert result[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="default")
+    adaptive = process_embeddings(build(prune_policy="adaptive"), adaptive_prune_ratio=0.7)
+    assert adaptive[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="adaptive")
 
 
 def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextMultiModalProcessor) -> None:

@@ -77,6 +77,14 @@ def test_a_default_hashes_as_if_asked_for(build: Build) -> None:
     assert hashes(process(build(default_prune_ratio=0.5), PHOTO)) == asked
 
 
+def test_a_ratio_that_the_policy_chose_hashes_as_if_asked_for(build: Build) -> None:
+    processor = build(prune_policy="adaptive")
+    assert hashes(process(processor, PHOTO, adaptive_prune_ratio=0.35)) == hashes(
+        process(build(), PHOTO, prune_ratio=0.35)
+    )
+    assert hashes(process(processor, PHOTO, adaptive_prune_ratio=0)) == hashes(process(processor, PHOTO))
+
+
 OTHER_SETTINGS: list[dict[str, Any]] = [
     {},
     {"prune_method": "l2norm"},

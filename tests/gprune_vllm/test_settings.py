@@ -20,17 +20,30 @@ CHANGED: dict[str, Any] = {
     "prune_threshold": 0.25,
     "prune_temperature": 0.25,
     "prune_iterations": 7,
+    "trust_image_uuids": True,
+    "prune_policy": "adaptive",
+    "adaptive_min_ratio": 0.25,
+    "adaptive_max_ratio": 0.25,
+    "adaptive_waiting_requests": 3,
     "prune_access_log": True,
     "playground": True,
 }
 # What requests ask for or may ask for, which cache keys name themselves, or what changes no token.
-LIMITS = ("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods", "prune_access_log", "playground")
+LIMITS = (
+    *("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"),
+    *("prune_policy", "adaptive_min_ratio", "adaptive_max_ratio", "adaptive_waiting_requests"),
+    *("trust_image_uuids", "prune_access_log", "playground"),
+)
 INVALID = [
     *(("default_prune_ratio", value) for value in ("1", "-0.1", "nan", "inf", "half", "70%")),
     *(("max_prune_ratio", value) for value in ("1", "-0.1", "nan", "true")),
     *(("prune_threshold", value) for value in ("1", "-1.5", "nan", "none")),
     *(("prune_temperature", value) for value in ("0", "-1", "inf", "nan", "warm")),
     *(("prune_iterations", value) for value in ("-1", "101", "2.5", "none")),
+    *(("adaptive_min_ratio", value) for value in ("1", "-0.1", "nan", "none")),
+    *(("adaptive_max_ratio", value) for value in ("1", "-0.1", "nan", "none")),
+    *(("adaptive_waiting_requests", value) for value in ("0", "-1", "2.5", "none")),
+    ("prune_policy", "greedy"),
     ("prune_score", "l1norm"),
     ("prune_similarity", "manhattan"),
     ("prune_stage", "language"),
@@ -109,6 +122,36 @@ def test_a_default_above_the_limit_is_refused_with_both_flags() -> None:
     with pytest.raises(ValueError, match=r"--default-prune-ratio 0.6 is above --max-prune-ratio 0.5"):
         PruneSettings.load(default_prune_ratio=0.6, max_prune_ratio=0.5)
     assert PruneSettings.load(default_prune_ratio=0.5, max_prune_ratio=0.5).resolve(None) == PruneSpec(0.5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"adaptive_min_ratio": 0.8}, "--adaptive-min-ratio 0.8 is above --adaptive-max-ratio 0.7"),
+        ({"default_prune_ratio": 0.5}, "--default-prune-ratio 0.5 does not go with --prune-policy adaptive"),
+        (
+            {"adaptive_min_ratio": 0.5, "max_prune_ratio": 0.4},
+            "--adaptive-min-ratio 0.5 is above --max-prune-ratio 0.4",
+        ),
+    ],
+)
+def test_contradictions_of_the_adaptive_policy_are_refused_with_their_flags(flags: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        PruneSettings.load(prune_policy="adaptive", **flags)
+
+
+def test_the_adaptive_policy_stays_below_the_limit_of_requests() -> None:
+    assert PruneSettings(prune_policy="adaptive").adaptive_limit == 0.7
+    assert PruneSettings(prune_policy="adaptive", max_prune_ratio=0.5).adaptive_limit == 0.5
+    assert PruneSettings(prune_policy="adaptive", max_prune_ratio=0.9).adaptive_limit == 0.7
+
+
+def test_a_ratio_of_the_server_takes_the_defaults_place_and_yields_to_what_is_asked() -> None:
+    settings = PruneSettings(default_prune_ratio=0.5)
+    assert settings.resolve(default=0.35) == PruneSpec(0.35)
+    assert settings.resolve(default=0) == PruneSpec(0)
+    assert settings.resolve(0.2, default=0.35) == PruneSpec(0.2)
+    assert settings.resolve(None, 100, default=0.35) == PruneSpec(budget=100)
 
 
 @pytest.mark.parametrize("text", ["none", "None"])

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+from vllm.sampling_params import SamplingParams
+
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from server.engine import ObservedEngine
 from server.observation import Outcome, PromptRecord
@@ -43,8 +45,8 @@ class Engine:
 
     async def generate(self, prompt: Any, *arguments: Any) -> AsyncIterator[Any]:
         try:
-            yield SimpleNamespace(finished=False, metrics=self.stats)
-            yield SimpleNamespace(finished=True, metrics=self.stats)
+            yield SimpleNamespace(finished=False, metrics=self.stats, outputs=[])
+            yield SimpleNamespace(finished=True, metrics=self.stats, outputs=[])
         finally:
             self.closed = True
 
@@ -55,7 +57,7 @@ def prompt(account: VisualTokenAccount | None) -> dict[str, Any]:
 
 async def told(engine: Engine, account: VisualTokenAccount | None) -> list[Any]:
     recorder = Recorder()
-    outputs = ObservedEngine(engine, [recorder]).generate(prompt(account), None, "a")
+    outputs = ObservedEngine(engine, [recorder]).generate(prompt(account), SamplingParams(), "a")
     assert len([output async for output in outputs]) == 2
     return recorder.told
 
@@ -80,7 +82,7 @@ async def test_engines_without_statistics_tell_no_outcome() -> None:
 
 async def test_a_client_that_leaves_closes_the_engines_outputs() -> None:
     engine, recorder = Engine(), Recorder()
-    outputs = ObservedEngine(engine, [recorder]).generate(prompt(ACCOUNT), None, "a")
+    outputs = ObservedEngine(engine, [recorder]).generate(prompt(ACCOUNT), SamplingParams(), "a")
     await anext(outputs)
     await outputs.aclose()  # type: ignore[attr-defined]
     assert engine.closed

@@ -98,6 +98,23 @@ def test_prompts_are_counted_under_their_method(registry: CollectorRegistry) -> 
     assert counts == [0, 1, 0, None]
 
 
+def test_prompts_whose_ratio_the_policy_chose_have_their_own_source(registry: CollectorRegistry) -> None:
+    metrics = PruneMetrics(PruneSettings(prune_policy="adaptive"), SHAPE, kv_element_size=2, registry=registry)
+    metrics.started(PromptRecord("a", replace(PRUNED, source="adaptive"), prompt_tokens=100))
+    counts = [
+        registry.get_sample_value("gprune_requests_total", {"method": "gprune", "source": source})
+        for source in ("request", "adaptive", "default")
+    ]
+    assert counts == [0, 1, None]
+
+
+def test_the_ratio_of_requests_that_name_none_is_exposed(registry: CollectorRegistry) -> None:
+    metrics = PruneMetrics(PruneSettings(default_prune_ratio=0.3), SHAPE, kv_element_size=2, registry=registry)
+    assert registry.get_sample_value("gprune_adaptive_prune_ratio") == 0.3
+    metrics.adapted(0.525)
+    assert registry.get_sample_value("gprune_adaptive_prune_ratio") == 0.525
+
+
 def test_description_names_the_model_and_the_limits(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
     metrics.describe("a model", "1.2.3", registry)
     labels = {"method": "gprune", "stage": "vision", "positions": "original"}

@@ -56,6 +56,12 @@ async def test_a_budget_is_told_with_the_ratio_it_came_to() -> None:
     assert answer.usage.visual_tokens == {"input": 334, "kept": 210, **told, "prune_ratio": round(1 - 196 / 320, 4)}
 
 
+async def test_a_ratio_that_the_server_chose_under_load_is_told_as_such() -> None:
+    adaptive = VisualTokenAccount(input=234, kept=77, ratio=0.7, source="adaptive")
+    answer = await reported(SimpleNamespace(usage=SimpleNamespace()), adaptive)
+    assert answer.usage.visual_tokens == VISUAL_TOKENS | {"source": "adaptive"}
+
+
 @pytest.mark.parametrize("answer", [SimpleNamespace(error="refused"), SimpleNamespace(usage=None)])
 async def test_answers_without_usage_pass(answer: Any) -> None:
     before = vars(answer).copy()
