@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +22,9 @@ LOG_TAIL = 4000
 
 
 @contextmanager
-def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
-    """Serve with the given arguments of `gprune-serve`, the model first; yield the server's URL, and stop it after.
+def serving(arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve with the given arguments of `gprune-serve`, the model first, and `settings` in the environment beside what
+    is there; yield the server's URL, and stop it after.
 
     Raises:
         EvaluationError: the server does not start; the message has the end of its log.
@@ -34,7 +35,11 @@ def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment(), start_new_session=True
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment() | dict(settings or {}),
+            start_new_session=True,
         )
     url = f"http://{HOST}:{port}"
     try:

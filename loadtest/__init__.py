@@ -1,0 +1,1 @@
+"""What a server does under load. Run from the repository; it is not installed."""
