@@ -25,7 +25,7 @@ from tests.fuzzing.requests import Case, cases, picture_cases
 from tests.questions import Answer, ask
 from tests.servers import API_KEY, Server
 
-CASES = int(os.environ.get("FUZZ_CASES", "1000"))
+CASES = int(os.environ.get("FUZZ_CASES", "600"))
 LONG = "FUZZ_CASES" in os.environ
 AT_ONCE = 4
 TIME_LIMIT = 60  # seconds, for each answer

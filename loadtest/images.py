@@ -1,0 +1,46 @@
+"""Images to ask about, as `data:` URLs: drawn at random, or given."""
+
+import base64
+import mimetypes
+import random
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from pathlib import Path
+
+from evaluation.failure import EvaluationError
+from loadtest.soak.pictures import draw
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def generated(sizes: Sequence[Size], source: random.Random) -> Iterator[str]:
+    """Images that no cache knows, in these sizes by turns, without end."""
+    for size in cycle(sizes):
+        yield draw(size, source)
+
+
+def repeated(images: Iterator[str], distinct: int) -> Iterator[str]:
+    """The first so many images again and again, as clients send the same ones."""
+    return cycle([next(images) for _ in range(distinct)])
+
+
+def given(folder: Path) -> Iterator[str]:
+    """The images of a folder again and again, in the order of their names.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    files = sorted(file for file in folder.glob("*") if _type(file).startswith("image/"))
+    if not files:
+        raise EvaluationError(f"no images in {folder}")
+    return cycle([_data_url(file) for file in files])
+
+
+def _type(file: Path) -> str:
+    return mimetypes.guess_type(file.name)[0] or ""
+
+
+def _data_url(file: Path) -> str:
+    """A file as it is: encoding it anew would change what is measured."""
+    return f"data:{_type(file)};base64,{base64.b64encode(file.read_bytes()).decode()}"
