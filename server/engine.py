@@ -11,21 +11,32 @@ from gprune_vllm.account import ACCOUNT_KEY
 from server.client_errors import check_output, check_sendable
 from server.observation import Observer, Outcome, PromptRecord
 from server.resending import ATTEMPTS, lacks_images, with_images
+from server.sequences import check_number
 
 
 class ObservedEngine:
     """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32).
 
     Changes: `generate` refuses what cannot be sent, sends a prompt again whose images the engine has lost, and tells
-    observers of prompts with images and how they ended. All else is the engine's.
+    observers of prompts with images and how they ended; `check_admission` refuses what would never fit. All else is the
+    engine's.
     """
 
-    def __init__(self, engine_client: Any, observers: Sequence[Observer]) -> None:
+    def __init__(self, engine_client: Any, observers: Sequence[Observer], max_sequences: int) -> None:
         self._engine = engine_client
+        self._max_sequences = max_sequences
         self._observers = observers
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+    def check_admission(self, n: int = 1) -> None:
+        """Raises:
+        VLLMValidationError: a request asks for more sequences than the server takes. With as many, upstream would tell
+            its client to come again.
+        """
+        check_number(n, self._max_sequences, "n")
+        self._engine.check_admission(n)
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **kwargs: Any) -> AsyncIterator[Any]:
         """Outputs of the engine for a prompt, as `EngineClient.generate`."""

@@ -85,7 +85,7 @@ class GPruneEndpointPlugin:
         state.online_renderer.policy = start_policy(settings, engine_client, metrics)
         state.serving_tokenization.online_renderer = state.online_renderer
         await init_generate_state(
-            ObservedEngine(engine_client, _observers(settings, metrics)),
+            ObservedEngine(engine_client, _observers(settings, metrics), limit),
             state,
             args,
             request_logger,

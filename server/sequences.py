@@ -14,12 +14,18 @@ def check_sequences(body: Any, limit: int) -> None:
     """Raises:
     VLLMValidationError: a request asks for more sequences than `limit`.
     """
-    sequences = count_sequences(body)
+    many = "prompt" if hasattr(body, "prompt") else "messages"
+    check_number(count_sequences(body), limit, many if _prompts(body) > limit else "n")
+
+
+def check_number(sequences: int, limit: int, parameter: str) -> None:
+    """Raises:
+    VLLMValidationError: there are more sequences than `limit`, and `parameter` is to blame.
+    """
     if sequences > limit:
-        many = "prompt" if hasattr(body, "prompt") else "messages"
         raise VLLMValidationError(
             f"the request asks for {sequences} sequences; this server takes {limit} (--max-request-sequences)",
-            parameter=many if _prompts(body) > limit else "n",
+            parameter=parameter,
         )
 
 

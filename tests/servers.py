@@ -76,10 +76,14 @@ def client_of(url: str) -> openai.OpenAI:
 
 
 def server_environment(changes: Mapping[str, str] | None) -> dict[str, str]:
-    """This process's environment, quiet and small, with `changes`."""
+    """This process's environment, quiet and small, with `changes`.
+
+    On a CPU vLLM would bind each worker to the same core, where those of several servers wait for one another.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    return own | quiet | dict(changes or {})
+    one_thread = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return own | quiet | one_thread | dict(changes or {})
 
 
 def wait_until_healthy(server: Server) -> None:

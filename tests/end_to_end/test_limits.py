@@ -84,6 +84,7 @@ def test_what_is_no_picture_is_refused(server: Server, url: str) -> None:
     ("path", "body", "field"),
     [
         (CHAT, {"messages": messages([]), "n": 129}, "n"),
+        (CHAT, {"messages": messages([]), "n": 5000}, "n"),  # more than vLLM takes at once: it would say 503
         ("/v1/completions", {"prompt": ["a"] * 129}, "prompt"),
         ("/v1/completions", {"prompt": ["a"] * 13, "n": 10}, "n"),
         ("/v1/chat/completions/batch", {"messages": [messages([])] * 129}, "messages"),

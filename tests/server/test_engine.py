@@ -57,7 +57,7 @@ def prompt(account: VisualTokenAccount | None) -> dict[str, Any]:
 
 async def told(engine: Engine, account: VisualTokenAccount | None) -> list[Any]:
     recorder = Recorder()
-    outputs = ObservedEngine(engine, [recorder]).generate(prompt(account), SamplingParams(), "a")
+    outputs = ObservedEngine(engine, [recorder], 128).generate(prompt(account), SamplingParams(), "a")
     assert len([output async for output in outputs]) == 2
     return recorder.told
 
@@ -82,7 +82,7 @@ async def test_engines_without_statistics_tell_no_outcome() -> None:
 
 async def test_a_client_that_leaves_closes_the_engines_outputs() -> None:
     engine, recorder = Engine(), Recorder()
-    outputs = ObservedEngine(engine, [recorder]).generate(prompt(ACCOUNT), SamplingParams(), "a")
+    outputs = ObservedEngine(engine, [recorder], 128).generate(prompt(ACCOUNT), SamplingParams(), "a")
     await anext(outputs)
     await outputs.aclose()  # type: ignore[attr-defined]
     assert engine.closed
@@ -90,4 +90,4 @@ async def test_a_client_that_leaves_closes_the_engines_outputs() -> None:
 
 
 def test_everything_else_is_the_engines() -> None:
-    assert ObservedEngine(Engine(), []).name == Engine.name
+    assert ObservedEngine(Engine(), [], 128).name == Engine.name

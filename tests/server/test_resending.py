@@ -44,7 +44,7 @@ def prompt(*images: Any, renders: bool = True) -> dict[str, Any]:
 
 
 async def answer(engine: Any, asked: Any) -> list[int]:
-    async with aclosing(ObservedEngine(engine, []).generate(asked, SamplingParams(), "a")) as outputs:  # type: ignore[type-var]
+    async with aclosing(ObservedEngine(engine, [], 128).generate(asked, SamplingParams(), "a")) as outputs:  # type: ignore[type-var]
         return [token async for each in outputs for token in each.outputs[0].token_ids]
 
 

@@ -1,0 +1,267 @@
+"""Which of vLLM's own tests are run against ours, on which server, and which of them do not apply.
+
+`OTHERS` in `others.py` says why the remaining files are not run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a test does not apply. Those that are `run` must fail, or the reason does not hold."""
+
+    name: str
+    text: str
+    run: bool = True
+
+
+MODEL = Reason("model", "expects the words, tokens or chat template of the model it was written for")
+SERVER = Reason("server", "expects a server of its own: one that has counted nothing yet, or other flags")
+TASK = Reason("task", "another task, e.g. embeddings, speech or video")
+SAFER = Reason("safer", "expects what this server refuses on purpose, or words differently: [security.md](security.md)")
+VLLM = Reason("vLLM", "vLLM skips it, or it fails without the plugin as well")
+SEED = Reason("seed", "seeds an answer, which is refused on a CPU: [security.md](security.md)")
+SLOW = Reason("slow", "never ends on a test's model, or downloads another one", run=False)
+QUICK = Reason("quick", "looks at requests under way, which a test's model may have answered by then", run=False)
+REASONS = (MODEL, SERVER, TASK, SAFER, SEED, VLLM, SLOW, QUICK)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A file of vLLM's tests.
+
+    Attributes:
+        path: below vLLM's `tests`.
+        server: which of ours its tests use, if any.
+        excluded: why tests do not apply, by name or, where it has brackets, by name and parameters; `*` is anything.
+        moved: tests that use another server than the rest, likewise.
+        longer: run in the longer selection only.
+        only: the tests of ours among those of many models, likewise.
+    """
+
+    path: str
+    server: str = ""
+    excluded: Mapping[str, Reason] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    longer: bool = False
+    only: str = "*"
+
+    def reason(self, test: str) -> Reason | None:
+        """Why a test does not apply, or None."""
+        return next((reason for pattern, reason in self.excluded.items() if matches(test, pattern)), None)
+
+    def server_of(self, test: str) -> str:
+        """The server that a test uses."""
+        return next((server for pattern, server in self.moved.items() if matches(test, pattern)), self.server)
+
+
+def matches(test: str, pattern: str) -> bool:
+    """Whether a pattern is for a test: `name[parameters]`, or `Class::name[parameters]`."""
+    if "[" not in pattern:
+        return fnmatchcase(test.partition("[")[0], pattern)
+    return fnmatchcase(test, pattern.replace("[", "[[]"))
+
+
+_CHAT = "entrypoints/openai/chat_completion/"
+_COMPLETION = "entrypoints/openai/completion/"
+_RESPONSES = "entrypoints/openai/responses/"
+_SERVE = "entrypoints/serve/"
+_VISION = "entrypoints/multimodal/openai/"
+
+SELECTION = (
+    # Without a server
+    Suite("plugins_tests/test_endpoint_plugins.py"),
+    Suite("models/multimodal/processing/test_common.py", only="*[*llava-hf/llava-v1.6-mistral-7b-hf]"),
+    Suite(
+        "models/multimodal/processing/test_llava_next.py",
+        excluded={"test_processor_max_tokens": VLLM, "test_processor_prompt_replacements_all": VLLM},
+    ),
+    Suite(
+        "multimodal/media/test_connector.py",
+        excluded={
+            "test_fetch_image_http": SAFER,
+            "test_fetch_image_base64[.bmp*]": SAFER,
+            "test_fetch_image_base64[.tiff*]": SAFER,
+            "test_fetch_image_local_files": SAFER,
+            "test_fetch_image_local_files_with_space_in_name": SAFER,
+            "test_fetch_image_data_url_malformed": SAFER,
+            "test_fetch_image_error_conversion": SAFER,
+            "test_ssrf_bypass_backslash_in_url": SAFER,
+            "test_ssrf_bypass_backslash_disallowed_domain": SAFER,
+            "test_fetch_video_http": TASK,
+            "test_fetch_video_http_with_dynamic_loader": TASK,
+            "test_allowed_media_domains": TASK,
+        },
+    ),
+    Suite("multimodal/media/test_image.py", excluded={"test_image_media_io_accepts_common_raster_formats": SAFER}),
+    Suite(
+        "multimodal/media/test_unprocessable_entity_error.py",
+        excluded={
+            "*::test_fetch_image_404": SAFER,
+            "*::test_fetch_image_async_500_preserved": SAFER,
+            "*::test_fetch_image_async_dns_error": SAFER,
+            "*::test_fetch_image_connection_error": SAFER,
+            "*::test_fetch_image_download_size_limit_error": SAFER,
+        },
+    ),
+    Suite(_CHAT + "test_chat_error.py"),
+    Suite(_CHAT + "test_non_object_body_validation.py"),
+    Suite(_CHAT + "test_thinking_token_budget_validation.py"),
+    Suite(_COMPLETION + "test_completion_error.py"),
+    Suite(_COMPLETION + "test_lora_resolvers.py"),
+    Suite(_RESPONSES + "test_function_call_parsing.py"),
+    Suite(_RESPONSES + "test_protocol.py"),
+    Suite(_RESPONSES + "test_sampling_params.py"),
+    Suite(
+        _RESPONSES + "test_serving_responses.py",
+        excluded={"*::test_zero_delta_items_should_preserve_streaming_lifecycle": VLLM},
+    ),
+    Suite("entrypoints/openai/test_penalty_default_resolution.py"),
+    Suite("entrypoints/openai/test_session_id.py"),
+    Suite("entrypoints/openai/test_stop_token_ids.py"),
+    Suite("entrypoints/openai/test_tool_calls_serialization.py"),
+    Suite("entrypoints/openai/test_tool_choice_content_none.py"),
+    Suite("entrypoints/unit_tests/test_non_object_body_validation.py"),
+    Suite("tool_use/test_chat_completion_request_validations.py"),
+    Suite("tool_use/test_responses_request_validations.py"),
+    Suite("test_connections.py"),
+    Suite(_SERVE + "exception_handling/test_error_sanitization.py"),
+    Suite(_SERVE + "exception_handling/test_http_status_metrics.py"),
+    Suite(_SERVE + "exception_handling/test_validation_exception_handler.py"),
+    Suite(
+        _SERVE + "middleware/test_authentication_middleware.py",
+        excluded={"test_auto_discovered_unprotected_routes_no_auth": SAFER},
+    ),
+    Suite(_SERVE + "middleware/test_cors_middleware.py"),
+    Suite(_SERVE + "tokenize/test_serving_tokenization.py"),
+    Suite(
+        _CHAT + "test_serving_chat.py",
+        excluded={
+            "TestGPTOSS*": SLOW,
+            "TestServingChatWithHarmony::*": SLOW,
+            "test_serving_chat_should_set_correct_max_tokens": MODEL,
+            "test_serving_chat_truncate_prompt_tokens_max_token_accounting": MODEL,
+        },
+    ),
+    # First on its server: it counts from zero
+    Suite(
+        _SERVE + "instrumentator/test_metrics.py",
+        "plain",
+        excluded={
+            "test_metrics_counts[-multimodal]": VLLM,
+            "test_metrics_counts[--*-multimodal]": VLLM,
+            "test_metrics_counts[--*-text]": SERVER,
+            "test_metrics_exist_run_batch": SLOW,
+            "test_abort_metrics_reset": QUICK,
+        },
+    ),
+    Suite(_SERVE + "instrumentator/test_orca_metrics.py", "plain", excluded={"test_single_completion": MODEL}),
+    Suite(_SERVE + "tokenize/test_tokenization.py", "plain"),
+    Suite(_SERVE + "tokenize/test_tokenize_then_chat_vlm.py", "plain"),
+    Suite(
+        _CHAT + "test_chat.py",
+        "plain",
+        excluded={
+            "test_more_than_one_prompt_logprobs_chat": MODEL,
+            "test_single_chat_session": MODEL,
+            "test_structured_outputs_choice_chat": MODEL,
+            "test_structured_outputs_json_chat": MODEL,
+            "test_response_format_json_object": MODEL,
+            "test_response_format_json_schema": MODEL,
+            "test_complex_message_content": MODEL,
+            "test_chat_completion_n_parameter_non_streaming": SEED,
+            "test_chat_completion_n_with_seed": SEED,
+        },
+    ),
+    Suite(_CHAT + "test_chat_completion.py", "plain"),
+    Suite(_CHAT + "test_chat_logit_bias_validation.py", "plain"),
+    Suite(
+        _VISION + "chat_completion/test_vision.py",
+        "plain",
+        excluded={"test_single_chat_session_image_base64encoded_beamsearch": MODEL},
+    ),
+    # The longer selection
+    Suite("test_request_input_bounds.py", longer=True),
+    Suite("entrypoints/multimodal/llm/test_mm_cache_stats.py", longer=True),
+    Suite("entrypoints/multimodal/llm/test_mm_embeds_only.py", longer=True),
+    Suite("models/multimodal/generation/test_common.py", longer=True, only="*[llava_next-*]"),
+    Suite(
+        _SERVE + "instrumentator/test_basic.py",
+        "plain",
+        moved={"test_request_cancellation": "guarded"},
+        longer=True,
+    ),
+    Suite(_SERVE + "tokenize/test_tokenization_vlm.py", "plain", excluded={"*": MODEL}, longer=True),
+    Suite(_CHAT + "test_batched_chat_completions.py", "plain", longer=True),
+    Suite(_CHAT + "test_logprob_token_ids.py", "plain", longer=True),
+    Suite(
+        "entrypoints/openai/test_return_token_ids.py",
+        "plain",
+        excluded={
+            "test_chat_completion_with_tool_use": MODEL,
+            "test_chat_completion_with_emoji_and_token_ids": MODEL,
+        },
+        longer=True,
+    ),
+    Suite(
+        _RESPONSES + "test_basic.py",
+        "plain",
+        excluded={"test_simple_input": MODEL, "test_instructions": MODEL, "test_chat": MODEL},
+        longer=True,
+    ),
+    Suite(
+        _RESPONSES + "test_simple.py",
+        "plain",
+        excluded={
+            "test_reasoning_item": MODEL,
+            "test_streaming_reasoning_tokens_e2e": MODEL,
+            "test_non_streaming_reasoning_tokens_e2e": MODEL,
+            "test_extra_sampling_params": SEED,
+        },
+        longer=True,
+    ),
+    Suite(
+        _RESPONSES + "test_stateful.py",
+        "plain",
+        excluded={
+            "test_previous_response_id": MODEL,
+            "test_two_responses_with_same_prev_id": MODEL,
+            "test_background_cancel": QUICK,
+        },
+        longer=True,
+    ),
+    Suite(_VISION + "responses/test_image.py", "plain", longer=True),
+    Suite(
+        _SERVE + "middleware/test_optional_middleware.py",
+        "guarded",
+        excluded={"test_v2_endpoint_accepts_valid_api_token": TASK},
+        moved={"test_no_api_token": "plain", "test_no_request_id_header": "plain"},
+        longer=True,
+    ),
+    Suite(_CHAT + "test_root_path.py", "guarded", longer=True),
+    Suite(
+        _COMPLETION + "test_completion.py",
+        "guarded",
+        excluded={
+            "test_single_completion": MODEL,
+            "test_parallel_no_streaming": SEED,
+            "test_parallel_streaming": SEED,
+        },
+        longer=True,
+    ),
+    Suite(_COMPLETION + "test_prompt_validation.py", "guarded", longer=True),
+    Suite("entrypoints/openai/test_chunked_prompt.py", "guarded", longer=True),
+    Suite("entrypoints/anthropic/test_messages.py", "open", longer=True),
+    Suite(_CHAT + "test_chat_echo.py", "open", longer=True),
+    Suite(_CHAT + "test_enable_force_include_usage.py", "open", longer=True),
+    Suite(_VISION + "chat_completion/test_chat_completion_with_image_embeds.py", "open", longer=True),
+    Suite("entrypoints/scale_out/render/test_render_multimodal.py", "open", longer=True),
+    Suite("entrypoints/scale_out/token_in_token_out/test_serving_multimodal_tokens.py", "open", longer=True),
+    Suite("entrypoints/scale_out/token_in_token_out/test_serving_tokens.py", "open", longer=True),
+    Suite("entrypoints/openai/test_openai_schema.py", "open", longer=True),
+    Suite("entrypoints/openai/models/test_models.py", "adapters", longer=True),
+    Suite("entrypoints/openai/test_return_tokens_as_ids.py", "adapters", longer=True),
+    Suite(_SERVE + "lora/test_lora_adapters.py", "adapters", longer=True),
+)
