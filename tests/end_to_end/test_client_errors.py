@@ -106,6 +106,14 @@ def test_parts_that_are_not_what_their_type_says(server: Server, path: str, part
     assert refusal(server.post(path, body))["param"] == "messages"
 
 
+@pytest.mark.parametrize("path", [CHAT, BATCH, RESPONSES, "/v1/completions"])
+def test_fields_that_validators_take_for_objects(server: Server, path: str) -> None:
+    prompt = {"input": "Hi"} if path == RESPONSES else {"prompt": "Hi"} if path == "/v1/completions" else {}
+    turns = {} if prompt else {"messages": [TEXT] if path == BATCH else TEXT}
+    for wrong in (False, [], 3):
+        refusal(server.post(path, {"model": MODEL, **prompt, **turns, "max_tokens": 1, "structured_outputs": wrong}))
+
+
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_truncation_that_cuts_off_an_image(server: Server, length: int) -> None:
     body = {"model": MODEL, "messages": messages([PHOTO]), "max_tokens": 1, "truncate_prompt_tokens": length}
