@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from vllm.exceptions import RetryableRequestError
-
 from gprune_vllm.account import ACCOUNT_KEY
 from server.client_errors import check_output, check_sendable
 from server.observation import Observer, Outcome, PromptRecord
-from server.resending import ATTEMPTS, lacks_images, with_images
+from server.resending import lacks_images, with_images
 from server.sequences import check_number
 
 
@@ -51,9 +49,7 @@ class ObservedEngine:
     async def _send(
         self, prompt: Any, sampling_params: Any, request_id: str, kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                prompt = await with_images(prompt)
+        while True:
             # A client that leaves closes this generator; the engine must learn of it through its own.
             async with aclosing(self._engine.generate(prompt, sampling_params, request_id, **kwargs)) as outputs:
                 async for output in outputs:
@@ -63,7 +59,7 @@ class ObservedEngine:
                     yield output
                 else:
                     return
-        raise RetryableRequestError("an image was dropped from a cache again and again; please try again")
+            prompt = await with_images(prompt)  # once only: it then lacks none
 
     async def _observe(self, outputs: Any, prompt: PromptRecord) -> AsyncIterator[Any]:
         outcome = None

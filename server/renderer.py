@@ -85,7 +85,9 @@ class PruneRenderer(OnlineRenderer):
             request.mm_processor_kwargs = client_kwargs
 
     async def _render_again(self, request: Any, asked: dict[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
-        _, (engine_input,) = await self._render(request.model_copy(), asked, *args, **kwargs)
+        """Render with all images' data: so it is where vLLM does not count on the engine's cache."""
+        whole = kwargs | {"skip_mm_cache": True}
+        _, (engine_input,) = await self._render(request.model_copy(), asked, *args, **whole)
         return engine_input
 
     def _with_policy(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,7 @@ from typing import Any
 from vllm.exceptions import RetryableRequestError
 
 RENDER_KEY = "gprune_render"
-"""Extra key of an engine input, ignored by the engine: an asynchronous function that makes the input anew."""
-ATTEMPTS = 3
-"""How often a prompt is sent at most. While it is made again, another image of it may be dropped."""
+"""Extra key of an engine input, ignored by the engine: an asynchronous function that makes the input anew, whole."""
 
 
 def lacks_images(prompt: Any, output: Any) -> bool:
@@ -26,7 +24,7 @@ def lacks_images(prompt: Any, output: Any) -> bool:
 
 
 async def with_images(prompt: Any) -> Any:
-    """The prompt with the data of those images whose names vLLM has forgotten.
+    """The prompt with the data of all its images.
 
     Raises:
         RetryableRequestError: it cannot be made again, as those of a beam search cannot; the client may try again.

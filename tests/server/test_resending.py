@@ -10,7 +10,7 @@ from vllm.exceptions import RetryableRequestError
 from vllm.sampling_params import SamplingParams
 
 from server.engine import ObservedEngine
-from server.resending import ATTEMPTS, RENDER_KEY
+from server.resending import RENDER_KEY
 
 
 def output(finish_reason: str | None, *token_ids: int) -> Any:
@@ -61,7 +61,7 @@ async def test_what_the_engine_has_is_sent_once() -> None:
 
 
 async def test_errors_of_prompts_with_all_their_images_pass() -> None:
-    engine = Engine(losses=ATTEMPTS)
+    engine = Engine(losses=9)
     assert await answer(engine, prompt("A")) == []
     assert engine.sent == [["A"]]
 
@@ -69,23 +69,3 @@ async def test_errors_of_prompts_with_all_their_images_pass() -> None:
 async def test_a_prompt_that_cannot_be_made_again_may_be_tried_again() -> None:
     with pytest.raises(RetryableRequestError):
         await answer(Engine(losses=1), prompt(None, renders=False))
-
-
-class Forgetful(Engine):
-    """An engine that loses whatever it is sent."""
-
-    async def generate(self, prompt: Any, *arguments: Any) -> AsyncIterator[Any]:
-        self.sent.append(prompt["mm_kwargs"]["image"])
-        yield output("error")
-
-
-async def test_no_prompt_is_sent_for_ever() -> None:
-    engine = Forgetful(losses=0)
-    asked = prompt(None)
-
-    async def render() -> dict[str, Any]:
-        return prompt(None)
-
-    with pytest.raises(RetryableRequestError):
-        await answer(engine, asked | {RENDER_KEY: render})
-    assert len(engine.sent) == ATTEMPTS
