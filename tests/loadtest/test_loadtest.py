@@ -132,13 +132,10 @@ def test_what_cannot_be_measured_ends_with_status_2(
     run: Run, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run(*words) == 2
-    assert capsys.readouterr().err.startswith("error: ")
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert told in error
     assert not (tmp_path / "out").exists()
-
-
-def test_what_is_wrong_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--model", "another") == 2
-    assert f"serves {MODEL}, not another" in capsys.readouterr().err
 
 
 def test_results_have_the_keys_of_vllms_own_benchmark(
@@ -169,5 +166,6 @@ main(parser.parse_args())
     (ours,) = results(tmp_path).values()
     assert theirs["completed"] == 4
     assert set(theirs) - set(ours) == {"rtfx"}  # of speech
-    assert {name for name in theirs if type(theirs[name]) is not type(ours[name])} <= {"tokenizer_id"}
+    shared = set(theirs) & set(ours)
+    assert {name for name in shared if type(theirs[name]) is not type(ours[name])} <= {"tokenizer_id"}
     assert main(["compare", str(tmp_path / "theirs.json"), str(tmp_path / "theirs.json")]) == 0
