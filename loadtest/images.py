@@ -4,14 +4,18 @@ import base64
 import mimetypes
 import random
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 
+from PIL import Image
+
 from evaluation.failure import EvaluationError
-from loadtest.soak.pictures import draw
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+LARGE = 100_000
+"""Pixels from which an image is sent as JPEG: as PNG it would cost the client more than the server."""
 
 
 def generated(sizes: Sequence[Size], source: random.Random) -> Iterator[str]:
@@ -35,6 +39,19 @@ def given(folder: Path) -> Iterator[str]:
     if not files:
         raise EvaluationError(f"no images in {folder}")
     return cycle([_data_url(file) for file in files])
+
+
+def draw(size: tuple[int, int], source: random.Random) -> str:
+    """A field of colours that no other picture has."""
+    image = Image.frombytes("RGB", (8, 8), source.randbytes(3 * 8 * 8)).resize(size, Image.Resampling.BICUBIC)
+    return data_url(image, "JPEG" if size[0] * size[1] >= LARGE else "PNG")
+
+
+def data_url(image: Image.Image, kind: str) -> str:
+    """A picture, encoded in a format, as a `data:` URL."""
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _type(file: Path) -> str:

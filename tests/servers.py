@@ -38,6 +38,10 @@ class Server:
         pairs = [line.rsplit(" ", 1) for line in lines if line and not line.startswith("#")]
         return {name: float(value) for name, value in pairs}
 
+    def total(self, name: str) -> float:
+        """The sum of a metric's samples, whatever their labels."""
+        return sum(value for sample, value in self.metrics().items() if sample.partition("{")[0] == name)
+
     def post(self, path: str, body: Any) -> httpx.Response:
         return httpx.post(f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=120)
 
@@ -78,7 +82,8 @@ def client_of(url: str) -> openai.OpenAI:
 def server_environment(changes: Mapping[str, str] | None) -> dict[str, str]:
     """This process's environment, quiet and small, with `changes`.
 
-    On a CPU vLLM would bind each worker to the same core, where those of several servers wait for one another.
+    On a CPU vLLM would bind each worker to the same core, where those of several servers wait for one another, or to a
+    NUMA node of its own, of which small machines have one. One thread computes the same bits whatever is in a batch.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from loadtest.soak.pictures import data_url
+from loadtest.images import data_url
 from loadtest.soak.request import Request, encode
 
 CHAT = "/v1/chat/completions"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from loadtest.images import draw
 from loadtest.soak.client import Client
-from loadtest.soak.pictures import draw
 
 TOKENS = 16
 

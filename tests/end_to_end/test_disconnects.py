@@ -96,14 +96,9 @@ def leave_all(server: Server, numbers: range) -> None:
             leaver.result()
 
 
-def total(server: Server, name: str) -> float:
-    """The sum of a metric's samples."""
-    return sum(value for sample, value in server.metrics().items() if sample.partition("{")[0] == name)
-
-
 def wait_until_idle(server: Server) -> None:
     begin = time.monotonic()
-    while total(server, "vllm:num_requests_running") or total(server, "vllm:num_requests_waiting"):
+    while server.total("vllm:num_requests_running") or server.total("vllm:num_requests_waiting"):
         assert time.monotonic() - begin < HANG, "requests are left"
         time.sleep(0.1)
 
@@ -114,16 +109,16 @@ def test_clients_that_leave_leave_nothing_behind(patient_server: Server) -> None
     leave_all(server, range(WARM_UP))
     wait_until_idle(server)
     before = [ask(server, *probe, cache_salt="before") for probe in probes]
-    answered = total(server, "gprune_e2e_request_latency_seconds_count")
-    begun = total(server, "gprune_requests_total")
+    answered = server.total("gprune_e2e_request_latency_seconds_count")
+    begun = server.total("gprune_requests_total")
     footprint = Footprint.of(server)
 
     leave_all(server, range(WARM_UP, WARM_UP + DISCONNECTS))
 
     wait_until_idle(server)
-    assert total(server, "vllm:kv_cache_usage_perc") == 0
-    assert total(server, "gprune_e2e_request_latency_seconds_count") == answered
-    reached = total(server, "gprune_requests_total") - begun
+    assert server.total("vllm:kv_cache_usage_perc") == 0
+    assert server.total("gprune_e2e_request_latency_seconds_count") == answered
+    reached = server.total("gprune_requests_total") - begun
     assert DISCONNECTS / 2 <= reached <= DISCONNECTS * 3 / 4
     assert [ask(server, *probe, cache_salt="after") for probe in probes] == before
 

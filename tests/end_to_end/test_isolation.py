@@ -75,7 +75,6 @@ def exact_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         tmp_path_factory.mktemp("exact") / "server.log",
         *("--max-num-batched-tokens", "128", "--max-num-seqs", str(CLIENTS)),
         *("--api-key", API_KEY, "--enable-prompt-tokens-details", "--prune-methods", "all"),
-        environment={"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"},
     ) as running:
         yield running
 

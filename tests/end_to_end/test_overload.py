@@ -97,11 +97,6 @@ class Crowd:
         self.outcomes["answered"] += 1
 
 
-def total(server: Server, name: str) -> float:
-    """The sum of a metric's samples."""
-    return sum(value for sample, value in server.metrics().items() if sample.partition("{")[0] == name)
-
-
 def queue(server: Server) -> tuple[float, float]:
     metrics = server.metrics().items()
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting")
@@ -123,9 +118,9 @@ def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -
     assert max(running + waiting for running, waiting in crowd.queues) <= LIMIT
 
     assert queue(small_server) == (0, 0)
-    assert total(small_server, "gprune_requests_total") == crowd.outcomes["answered"]
-    assert total(small_server, "vllm:request_success_total") == crowd.outcomes["answered"]
-    assert total(small_server, "vllm:admission_rejections_total") == crowd.outcomes["refused"]
+    assert small_server.total("gprune_requests_total") == crowd.outcomes["answered"]
+    assert small_server.total("vllm:request_success_total") == crowd.outcomes["answered"]
+    assert small_server.total("vllm:admission_rejections_total") == crowd.outcomes["refused"]
 
 
 def test_a_server_that_was_overloaded_serves_as_before(small_server: Server) -> None:

@@ -25,13 +25,11 @@ def parallel_server(
     request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("parallel") / "server.log"
-    # vLLM would bind each worker to a NUMA node of its own; small machines have one.
     with serve(
         checkpoint,
         log,
         *PARALLELISM[request.param],
         *("--prune-methods", "visionzip,tome"),
-        environment={"VLLM_CPU_OMP_THREADS_BIND": "nobind"},
     ) as running:
         yield running
 

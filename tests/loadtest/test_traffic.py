@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from loadtest.images import draw
 from loadtest.soak.invalid import INVALID
-from loadtest.soak.pictures import SIZES, draw
+from loadtest.soak.pictures import SIZES
 from loadtest.soak.request import Request
 from loadtest.soak.traffic import BUDGETS, METHODS, RATIOS, Traffic
 from server.media import GuardedImageIO
