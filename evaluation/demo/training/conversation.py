@@ -11,13 +11,15 @@ from tokenizers import Tokenizer
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
-from evaluation.demo.questions import TASKS, Question, make_questions, name_of, spell
+from evaluation.demo.questions import MAKERS, TASKS, Question, make_questions, name_of, spell
 from evaluation.demo.scene import GRIDS, Scene, make_scene
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
 from evaluation.demo.training.labels import IGNORED, SIDE
 
 USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
 SMALL_GRIDS = ((224, 112), (112, 224))
+RELATIONS = 8
+"""Questions about relations that are put about a picture beyond those of its rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,10 @@ class Conversations(IterableDataset[dict[str, Any]]):
         }
 
     def questions(self, scene: Scene) -> list[Question]:
-        """Several rounds of questions, none twice; one for each letter and each shape's place, which take longest."""
+        """Several rounds of questions, none twice; and more of what takes longest: letters, places and relations."""
         rounds = [make_questions(scene, number) for number in range(self.lesson.rounds)]
         asked = [question for questions in rounds for question in questions]
-        return list(dict.fromkeys([*asked, *spell(scene), *locate(scene)]))
+        return list(dict.fromkeys([*asked, *spell(scene), *locate(scene), *relate(scene)]))
 
     def turn(self, question: Question) -> tuple[list[int], list[int]]:
         """Token ids from the picture's end to the answer's, and for each the next one if that is part of the answer."""
@@ -109,6 +111,13 @@ def locate(scene: Scene) -> list[Question]:
         for shape in scene.shapes
         if names[name_of(shape)] == 1
     ]
+
+
+def relate(scene: Scene) -> list[Question]:
+    """Several more questions about relations: a single one for a picture teaches too little to be learnt from."""
+    source = random.Random(f"relations {scene.seed}")
+    made = [MAKERS["relation"](scene, source) for _ in range(RELATIONS)]
+    return [question for question in made if question]
 
 
 def _pad(rows: Any, value: int) -> torch.Tensor:
