@@ -14,6 +14,8 @@ Similarity = Literal["cosine", "euclidean"]
 
 # Shorter tokens have no direction that float32 could tell: they are joined to nothing but themselves.
 _SMALLEST_NORM = 1e-12
+# Rows of blocks that a matrix of products is computed in.
+_BLOCKS = 8
 
 
 def gprune_scores(
@@ -71,6 +73,25 @@ def unit_length(features: Tensor) -> Tensor:
     return features / norms.clamp_min(_SMALLEST_NORM).unsqueeze(-1)
 
 
+def products(tokens: Tensor) -> Tensor:
+    """Scalar products of all pairs of `tokens` `[..., num_tokens, hidden_size]`, `[..., num_tokens, num_tokens]`.
+
+    On a CPU they are most of what a score costs. There they are computed for one of two mirrored blocks only; a GPU
+    would rather have a single product.
+    """
+    num_tokens = tokens.shape[-2]
+    if tokens.is_cuda or num_tokens < _BLOCKS**2:
+        return tokens @ tokens.transpose(-1, -2)
+    result = tokens.new_empty(*tokens.shape[:-1], num_tokens)
+    step = -(-num_tokens // _BLOCKS)
+    for start in range(0, num_tokens, step):
+        end = start + step
+        block = tokens[..., start:end, :] @ tokens[..., start:, :].transpose(-1, -2)  # [..., step, num_tokens - start]
+        result[..., start:end, start:] = block
+        result[..., end:, start:end] = block[..., step:].transpose(-1, -2)
+    return result
+
+
 def cosine_similarity(features: Tensor) -> Tensor:
     """Cosines between tokens, zero where one is next to nothing.
 
@@ -80,8 +101,7 @@ def cosine_similarity(features: Tensor) -> Tensor:
     Returns:
         `[..., num_tokens, num_tokens]`, float32, symmetric.
     """
-    directions = unit_length(features)
-    return directions @ directions.transpose(-1, -2)
+    return products(unit_length(features))
 
 
 def euclidean_similarity(features: Tensor) -> Tensor:
@@ -100,8 +120,7 @@ def euclidean_similarity(features: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(features, dim=-1)  # [..., num_tokens]
     unit = (2 * norms.mean(dim=-1, keepdim=True)).clamp_min(_SMALLEST_NORM)  # [..., 1]
     features, squares = features / unit.unsqueeze(-1), (norms / unit).square()
-    product = features @ features.transpose(-1, -2)  # [..., num_tokens, num_tokens]
-    distance: Tensor = (squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2 * product).clamp_min_(0).sqrt_()
+    distance: Tensor = (squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2 * products(features)).clamp_min_(0).sqrt_()
     return 1 - distance
 
 
