@@ -22,16 +22,21 @@ LOG_TAIL = 4000
 
 
 @contextmanager
-def serving(arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+def serving(
+    arguments: Sequence[str],
+    log: Path,
+    settings: Mapping[str, str] | None = None,
+    server: Sequence[str] = ("-m", "server.serve"),
+) -> Iterator[str]:
     """Serve with the given arguments of `gprune-serve`, the model first, and `settings` in the environment beside what
-    is there; yield the server's URL, and stop it after.
+    is there; yield the server's URL, and stop it after. Another server that takes such arguments may be named.
 
     Raises:
         EvaluationError: the server does not start; the message has the end of its log.
     """
     port = free_port()
     address = ["--host", HOST, "--port", str(port)]
-    command = [sys.executable, "-m", "server.serve", *arguments, *address, *processor_arguments()]
+    command = [sys.executable, *server, *arguments, *address, *processor_arguments()]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -41,10 +41,14 @@ def given(folder: Path) -> Iterator[str]:
     return cycle([_data_url(file) for file in files])
 
 
-def draw(size: tuple[int, int], source: random.Random) -> str:
+def draw(size: Size, source: random.Random) -> str:
+    """A picture that no other is like."""
+    return data_url(colours(size, source), "JPEG" if size[0] * size[1] >= LARGE else "PNG")
+
+
+def colours(size: Size, source: random.Random) -> Image.Image:
     """A field of colours that no other picture has."""
-    image = Image.frombytes("RGB", (8, 8), source.randbytes(3 * 8 * 8)).resize(size, Image.Resampling.BICUBIC)
-    return data_url(image, "JPEG" if size[0] * size[1] >= LARGE else "PNG")
+    return Image.frombytes("RGB", (8, 8), source.randbytes(3 * 8 * 8)).resize(size, Image.Resampling.BICUBIC)
 
 
 def data_url(image: Image.Image, kind: str) -> str:

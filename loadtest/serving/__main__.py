@@ -1,0 +1,112 @@
+"""Measure serving at each pruning ratio against stock vLLM: requests a second, latencies, and use of the KV cache.
+
+Both servers run side by side on the same checkpoint, and are asked in turns: round by round, every variant under every
+pattern of arrivals, with images that no cache knows. On a GPU give both room: --server-arguments
+'--gpu-memory-utilization 0.45'.
+"""
+
+import asyncio
+import random
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+from evaluation.arguments import positive
+from evaluation.failure import EvaluationError
+from loadtest.arguments import positives, rates, sizes
+from loadtest.arrival import ClosedLoop, Poisson
+from loadtest.serving.cache import Capacity, capacity
+from loadtest.serving.checkpoint import DESCRIPTION, write_checkpoint
+from loadtest.serving.report import Report
+from loadtest.serving.rounds import Benchmark, Taken, variants
+from loadtest.serving.servers import OURS, STOCK, serving
+from loadtest.serving.summary import summarise
+from loadtest.target import Target
+
+RATIOS = (0.0, 0.5, 0.7, 0.9)
+CONCURRENCIES = (1, 4, 8, 16, 32)
+UNUSABLE = 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit status."""
+    arguments = parser().parse_args(words)
+    try:
+        taken, capacities, model = run(arguments)
+    except EvaluationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+    report = Report(about(arguments), summarise(taken, model), capacities, arguments.max_tokens)
+    print(report.write(arguments.output), f"report: {arguments.output / 'serving.md'}", sep="\n")
+    return 0
+
+
+def parser() -> ArgumentParser:
+    """The command line."""
+    whole = ArgumentParser(
+        "python -m loadtest.serving", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    whole.add_argument("--output", type=Path, required=True, help="folder for the report, the checkpoint and the logs")
+    whole.add_argument("--model", help="a LLaVA-NeXT checkpoint (default: one with random weights, on a CPU's scale)")
+    whole.add_argument("--ratios", type=_ratios, default=RATIOS, help="(default: 0,0.5,0.7,0.9, and all mixed)")
+    whole.add_argument("--concurrency", type=positives, default=CONCURRENCIES, help="(default: 1,4,8,16,32)")
+    whole.add_argument("--rates", type=rates, default=(), help="Poisson arrivals of so many requests a second")
+    whole.add_argument(
+        "--requests", type=positive, default=8, help="in a measurement, or as many as are in flight (default: 8)"
+    )
+    whole.add_argument("--rounds", type=positive, default=3, help="(default: %(default)s)")
+    whole.add_argument("--size", type=sizes, default=((672, 672),), help="of images (default: 672x672)")
+    whole.add_argument("--max-tokens", type=positive, default=16, help="of an answer (default: %(default)s)")
+    whole.add_argument("--server-arguments", default="", help="further arguments of both servers")
+    whole.add_argument("--seed", type=int, default=0, help="of images and arrivals (default: %(default)s)")
+    return whole
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split(","))
+
+
+def run(arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity], str]:
+    """Start both servers and measure; return what was measured, both capacities, and the model's name."""
+    model = arguments.model or str(write_checkpoint(arguments.output / "checkpoint"))
+    flags = shlex.split(arguments.server_arguments)
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(serving(name, model, flags, arguments.output)) for name in (STOCK, OURS)}
+        return asyncio.run(measure(urls, arguments))
+
+
+async def measure(urls: Mapping[str, str], arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity], str]:
+    """Measure the servers at these URLs."""
+    async with AsyncExitStack() as stack:
+        targets = {name: await stack.enter_async_context(Target(url)) for name, url in urls.items()}
+        models = {name: await target.model(None) for name, target in targets.items()}
+        benchmark = Benchmark(
+            targets=targets,
+            models=models,
+            variants=variants(arguments.ratios),
+            arrivals=[*map(ClosedLoop, arguments.concurrency), *map(Poisson, arguments.rates)],
+            requests=arguments.requests,
+            rounds=arguments.rounds,
+            size=arguments.size[0],
+            max_tokens=arguments.max_tokens,
+            source=random.Random(arguments.seed),
+        )
+        taken = await benchmark.run()
+        return taken, {name: await capacity(target) for name, target in targets.items()}, Path(models[OURS]).name
+
+
+def about(arguments: Namespace) -> str:
+    """How it was measured, in a sentence."""
+    width, height = arguments.size[0]
+    model = Path(arguments.model).name if arguments.model else DESCRIPTION
+    return (
+        f"{model}, unique images of {width} x {height}, answers of {arguments.max_tokens} tokens, {arguments.rounds} "
+        f"rounds of {arguments.requests} requests or as many as are in flight, against stock vLLM in the same rounds."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
