@@ -21,8 +21,7 @@ def write_report(
         body: paragraphs and tables.
     """
     write_json(folder / f"{name}.json", {**provenance(command), **result})
-    origin = f"`{command}` at commit {commit()} on {hardware()}; {versions()}."
-    text = "\n\n".join([f"# {title}", origin, *(part.strip() for part in body)]) + "\n"
+    text = "\n\n".join([f"# {title}", origin(command), *(part.strip() for part in body)]) + "\n"
     write_text(folder / f"{name}.md", text)
     print(text)
 
@@ -30,6 +29,11 @@ def write_report(
 def provenance(command: str) -> dict[str, str]:
     """What a result was measured with."""
     return {"command": command, "commit": commit(), "hardware": hardware(), "versions": versions()}
+
+
+def origin(command: str) -> str:
+    """The same in a sentence."""
+    return f"`{command}` at commit {commit()} on {hardware()}; {versions()}."
 
 
 def hardware() -> str:

@@ -22,10 +22,11 @@ from evaluation.failure import EvaluationError
 from evaluation.server import serving
 from loadtest.arguments import sizes
 from loadtest.arrival import ClosedLoop, Poisson
+from loadtest.benchmarks.report import command_line
 from loadtest.images import generated
 from loadtest.measuring import Meter
 from loadtest.overload.course import Course, measured, run_course
-from loadtest.overload.report import write_report
+from loadtest.overload.report import Report
 from loadtest.overload.verdict import ADAPTIVE, FIXED, Load
 from loadtest.serving.checkpoint import write_checkpoint
 from loadtest.target import Target
@@ -38,6 +39,7 @@ UNUSABLE = 2
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the proof; return the exit status."""
+    words = sys.argv[1:] if words is None else words
     arguments = parser().parse_args(words)
     arguments.model = arguments.model or str(write_checkpoint(arguments.output / "checkpoint"))
     try:
@@ -48,7 +50,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
-    found = write_report({FIXED: fixed, ADAPTIVE: adaptive}, load, about(arguments), arguments.output)
+    report = Report(
+        command_line("loadtest.overload", words), about(arguments), {FIXED: fixed, ADAPTIVE: adaptive}, load
+    )
+    found = report.write(arguments.output)
     print((arguments.output / "overload.md").read_text())
     return 1 if found else 0
 

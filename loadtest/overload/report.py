@@ -1,7 +1,7 @@
 """What the proof writes down: `overload.json`, `overload.md` and `overload.png`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.figures.canvas import save, subplots
 from evaluation.files import write_json, write_text
 from evaluation.markdown import table
-from evaluation.provenance import commit, machine, versions
+from loadtest.benchmarks.report import origin, provenance
 from loadtest.overload.course import Course
 from loadtest.overload.verdict import PERCENTILE, Load, faults, first_token, within
 
@@ -22,27 +22,53 @@ HEADER = (
 COLOURS = {"fixed": "#7f7f7f", "adaptive": "#d62728"}
 
 
-def write_report(courses: Mapping[str, Course], load: Load, about: str, folder: Path) -> list[str]:
-    """Write all three files; return what the run fails to prove."""
-    found = faults(courses, load)
-    write_json(folder / "overload.json", as_json(courses, load, about, found))
-    write_text(folder / "overload.md", as_markdown(courses, load, about, found))
-    draw(courses, load, folder / "overload.png")
-    return found
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was measured.
 
+    Attributes:
+        command: what was run.
+        about: how, in a sentence.
+        courses: by policy.
+    """
 
-def as_json(courses: Mapping[str, Course], load: Load, about: str, found: Sequence[str]) -> dict[str, Any]:
-    """Everything."""
-    return {
-        "passed": not found,
-        "faults": list(found),
-        "about": about,
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions(),
-        "load": asdict(load),
-        "courses": {name: _course(course, load) for name, course in courses.items()},
-    }
+    command: str
+    about: str
+    courses: Mapping[str, Course]
+    load: Load
+
+    def write(self, folder: Path) -> list[str]:
+        """Write all three files; return what the run fails to prove."""
+        found = faults(self.courses, self.load)
+        write_json(folder / "overload.json", self.as_json(found))
+        write_text(folder / "overload.md", self.as_markdown(found))
+        draw(self.courses, self.load, folder / "overload.png")
+        return found
+
+    def as_json(self, found: Sequence[str]) -> dict[str, Any]:
+        """Everything."""
+        return {
+            **provenance(self.command),
+            "about": self.about,
+            "passed": not found,
+            "faults": list(found),
+            "load": asdict(self.load),
+            "courses": {name: _course(course, self.load) for name, course in self.courses.items()},
+        }
+
+    def as_markdown(self, found: Sequence[str]) -> str:
+        """What there is to know at a glance."""
+        verdict = "Passed." if not found else "\n".join(["Failed:", "", *(f"- {fault}" for fault in found)])
+        load = self.load
+        told = (
+            f"Alone, an unpruned request has its first token after {load.alone:.2f} s, and the server answers "
+            f"{load.capacity:.3g} of them a second. In the burst {load.rate:.3g} a second arrive, "
+            f"{load.rate / load.capacity:.2f} times as many, as a Poisson process. The objective is a first token "
+            f"within {load.objective:.1f} s, for {PERCENTILE} % of requests."
+        )
+        rows = table(HEADER, [_row(name, course, load) for name, course in self.courses.items()]).strip()
+        parts = ["# Overload", origin(self.command), self.about, verdict, told, rows, "![](overload.png)\n"]
+        return "\n\n".join(parts)
 
 
 def _course(course: Course, load: Load) -> dict[str, Any]:
@@ -64,20 +90,6 @@ def _course(course: Course, load: Load) -> dict[str, Any]:
         ],
         "looks": [[round(look.time - began, 1), look.ratio, look.waiting] for look in course.looks],
     }
-
-
-def as_markdown(courses: Mapping[str, Course], load: Load, about: str, found: Sequence[str]) -> str:
-    """What there is to know at a glance."""
-    verdict = "Passed." if not found else "\n".join(["Failed:", "", *(f"- {fault}" for fault in found)])
-    told = (
-        f"Alone, an unpruned request has its first token after {load.alone:.2f} s, and the server answers "
-        f"{load.capacity:.3g} of them a second. In the burst {load.rate:.3g} a second arrive, "
-        f"{load.rate / load.capacity:.2f} times as many, as a Poisson process. The objective is a first token within "
-        f"{load.objective:.1f} s, for {PERCENTILE} % of requests."
-    )
-    rows = [_row(name, course, load) for name, course in courses.items()]
-    provenance = f"{about} Commit {commit()} on {machine()}; {versions()}."
-    return "\n\n".join(["# Overload", verdict, provenance, told, table(HEADER, rows).strip(), "![](overload.png)\n"])
 
 
 def _row(name: str, course: Course, load: Load) -> list[str]:

@@ -18,6 +18,7 @@ from evaluation.arguments import positive
 from evaluation.failure import EvaluationError
 from loadtest.arguments import positives, rates, sizes
 from loadtest.arrival import ClosedLoop, Poisson
+from loadtest.benchmarks.report import command_line
 from loadtest.serving.cache import Capacity, capacity
 from loadtest.serving.checkpoint import DESCRIPTION, write_checkpoint
 from loadtest.serving.report import Report
@@ -33,13 +34,15 @@ UNUSABLE = 2
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
+    words = sys.argv[1:] if words is None else words
     arguments = parser().parse_args(words)
     try:
         taken, capacities, model = run(arguments)
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
-    report = Report(about(arguments), summarise(taken, model), capacities, arguments.max_tokens)
+    command = command_line("loadtest.serving", words)
+    report = Report(command, about(arguments), summarise(taken, model), capacities, arguments.max_tokens)
     print(report.write(arguments.output), f"report: {arguments.output / 'serving.md'}", sep="\n")
     return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluation.files import write_json, write_text
 from evaluation.markdown import table
-from evaluation.provenance import commit, machine, versions
+from loadtest.benchmarks.report import origin, provenance
 from loadtest.plot import draw
 from loadtest.report import number, share
 from loadtest.serving.aims import judge
@@ -26,10 +26,12 @@ class Report:
     """All that was measured.
 
     Attributes:
+        command: what was run.
         about: how, in a sentence.
         capacities: of the servers' KV caches.
     """
 
+    command: str
     about: str
     rows: Sequence[Row]
     capacities: Mapping[str, Capacity]
@@ -45,10 +47,8 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Everything."""
         return {
+            **provenance(self.command),
             "about": self.about,
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
             "kv_cache": {name: {**asdict(each), "tokens": each.tokens} for name, each in self.capacities.items()},
             "concurrent_images": [
                 {"variant": row.variant, "prompt_tokens": _prompt_tokens(row), "images": self._images(row)}
@@ -62,7 +62,8 @@ class Report:
         """What there is to know at a glance."""
         parts = [
             "# Serving",
-            f"{self.about} Commit {commit()} on {machine()}; {versions()}.",
+            origin(self.command),
+            self.about,
             _figures(self.rows).strip(),
             "Gains are requests/s over stock's, and stock's median TTFT over this one's, in the same round: the median "
             "of the rounds, with the least and the most. "

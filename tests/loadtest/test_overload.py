@@ -14,7 +14,7 @@ from loadtest.arrival import Poisson
 from loadtest.cell import Cell
 from loadtest.overload.__main__ import ask, parser
 from loadtest.overload.course import Course
-from loadtest.overload.report import write_report
+from loadtest.overload.report import Report
 from loadtest.overload.verdict import ADAPTIVE, FIXED, Load, faults, within
 from loadtest.overload.watching import Look, look_at
 from loadtest.result import Measurement
@@ -80,7 +80,7 @@ def test_a_look_reads_the_ratio_and_all_queues() -> None:
 
 
 def test_a_report_has_the_figures_a_table_and_a_plot(tmp_path: Path) -> None:
-    assert write_report(PROVEN, LOAD, "A model.", tmp_path) == []
+    assert Report("the command", "A model.", PROVEN, LOAD).write(tmp_path) == []
     written = json.loads((tmp_path / "overload.json").read_text())
     assert written["passed"]
     assert written["load"] == {"alone": 1, "capacity": 1, "rate": 1.4, "objective": 5}

@@ -72,7 +72,7 @@ def test_prompts_fill_whole_blocks() -> None:
 
 def test_the_report_tells_how_many_images_fit() -> None:
     capacities = {STOCK: Capacity(100, 16), OURS: Capacity(200, 16)}
-    report = Report("How.", rows([2.0], [1.0]), capacities, 16)
+    report = Report("the command", "How.", rows([2.0], [1.0]), capacities, 16)
     assert report.as_json()["concurrent_images"] == [
         {"variant": STOCK, "prompt_tokens": 100, "images": 12},
         {"variant": "0.7", "prompt_tokens": 40, "images": 50},
