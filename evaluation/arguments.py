@@ -3,8 +3,10 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from evaluation.service import OwnService, RunningService, Service
+if TYPE_CHECKING:
+    from evaluation.service import Service
 
 DEMO_MODEL = Path(__file__).parent / "demo" / "model"
 SCENES = 200
@@ -50,8 +52,10 @@ def positive(text: str) -> int:
     return value
 
 
-def service_of(arguments: Namespace, settings: Mapping[str, str] | None = None) -> Service:
+def service_of(arguments: Namespace, settings: Mapping[str, str] | None = None) -> "Service":
     """The server that the arguments name, or one of its own with the given settings."""
+    from evaluation.service import OwnService, RunningService  # arguments are also read where no server can be asked
+
     if getattr(arguments, "url", None):
         return RunningService.at(arguments.url)
     log = arguments.output / "server.log"

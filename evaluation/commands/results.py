@@ -6,6 +6,7 @@ RESULTS.md is written by hand but for what stands between `<!-- NAME -->` and `<
 import re
 import shutil
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation.failure import EvaluationError
@@ -20,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    text = arguments.results.read_text()
-    arguments.results.write_text(fill(text, arguments.output))
+    sections = {file.stem: file.read_text() for file in arguments.output.glob("*.md")}
+    arguments.results.write_text(fill(arguments.results.read_text(), sections))
     folder = arguments.results.parent / "results"
     folder.mkdir(exist_ok=True)
     for file in sorted([*arguments.output.glob("*.json"), *arguments.output.glob("*.png")]):
@@ -29,8 +30,8 @@ def run(arguments: Namespace) -> None:
         print(f"copied {file.name} to {folder}")
 
 
-def fill(text: str, folder: Path) -> str:
-    """The text with its sections replaced by the files they name; those that the folder lacks stay as they are.
+def fill(text: str, sections: Mapping[str, str]) -> str:
+    """The text with its sections replaced by those of their names; where there is none they stay as they are.
 
     Raises:
         EvaluationError: there is no section.
@@ -39,7 +40,7 @@ def fill(text: str, folder: Path) -> str:
         raise EvaluationError("no section to fill: none begins with <!-- NAME --> and ends with <!-- end -->")
 
     def section(match: re.Match[str]) -> str:
-        file = folder / f"{match[2]}.md"
-        return f"{match[1]}\n{file.read_text().strip()}\n\n{match[3]}" if file.exists() else match[0]
+        found = sections.get(match[2])
+        return f"{match[1]}\n{found.strip()}\n\n{match[3]}" if found else match[0]
 
     return SECTION.sub(section, text)

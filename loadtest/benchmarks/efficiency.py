@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from loadtest.benchmarks.timing import Times, interval
 
+RATIOS = (0.0, 0.5, 0.7, 0.9)
 STOCK, OURS, TEXT, TOWER = "stock", "ours", "text", "tower"
 
 

@@ -13,14 +13,13 @@ from tempfile import TemporaryDirectory
 
 from evaluation.arguments import positive
 from evaluation.server import has_gpu
-from loadtest.benchmarks.efficiency import OURS, STOCK, TEXT, TOWER, Prefill, name_of
+from loadtest.benchmarks.efficiency import OURS, RATIOS, STOCK, TEXT, TOWER, Prefill, name_of
 from loadtest.benchmarks.engine import QUESTION_LENGTH, Engine, Engines, Question
 from loadtest.benchmarks.prefill_report import report
 from loadtest.benchmarks.report import command_line
 from loadtest.benchmarks.shapes import SHAPES, Shape, write_checkpoint
 from loadtest.benchmarks.timing import Times, joined, measure
 
-RATIOS = (0.0, 0.5, 0.7, 0.9)
 CPU_LAYERS = 8
 """Of the language model, where no GPU runs it: with more of them a round takes minutes."""
 TURNS = 2

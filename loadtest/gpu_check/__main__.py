@@ -1,9 +1,9 @@
 """Measure pruning on one NVIDIA GPU, and write a dated result.
 
-Level 1 needs torch and transformers only, of any recent version: selection methods, and LLaVA-NeXT's tower, projector
-and language model at full size with random weights. Level 2 needs vLLM 0.32: engines at full size, with pruning and
-without, one picture at a time and many at once. Both check that pruning never makes the host wait for the GPU. Where
-there is no GPU the result says so. On a machine without a network, `loadtest.gpu_check.assemble` puts vLLM together.
+Level 1 needs torch, transformers and matplotlib only, of any recent version: selection methods, and LLaVA-NeXT's
+tower, projector and language model at full size with random weights. Level 2 needs vLLM 0.32: engines at full size,
+with pruning and without, one picture at a time and many at once. Both check that pruning never makes the host wait for
+the GPU. Where there is no GPU the result says so. On a machine without a network, `loadtest.gpu_check.assemble` puts vLLM together.
 """
 
 import sys

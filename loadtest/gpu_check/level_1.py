@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from evaluation.markdown import table
-from loadtest.benchmarks.prefill import RATIOS
+from loadtest.benchmarks.efficiency import RATIOS
 from loadtest.benchmarks.report import percent, write_report
 from loadtest.benchmarks.selectors import DTYPES, TOKENS, WIDTHS, Case, run_case
 from loadtest.benchmarks.selectors import report as report_selectors

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from evaluation.failure import EvaluationError
 from evaluation.files import write_json
 from loadtest.benchmarks import prefill_report
-from loadtest.benchmarks.efficiency import Prefill
+from loadtest.benchmarks.efficiency import RATIOS, Prefill
 from loadtest.benchmarks.engine import QUESTION_LENGTH, Engine, Engines, Question
-from loadtest.benchmarks.prefill import RATIOS, lengths_of, works
+from loadtest.benchmarks.prefill import lengths_of, works
 from loadtest.benchmarks.shapes import SHAPES, Shape, write_checkpoint
 from loadtest.benchmarks.timing import measure
 from loadtest.gpu_check import sweep

@@ -3,7 +3,6 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,14 +119,14 @@ def test_the_papers_rows_stand_beside_those_measured() -> None:
     assert "| 7 | 0.5 | 100.0 (21-100) | 100.0 | 60 | 12.5 |  |  |  |  |" in text
 
 
-def test_results_are_filled_in_between_their_marks(tmp_path: Path) -> None:
-    (tmp_path / "table1.md").write_text("| new |\n")
+def test_results_are_filled_in_between_their_marks() -> None:
+    sections = {"table1": "| new |\n"}
     text = "Before\n<!-- table1 -->\n| old |\n<!-- end -->\nBetween\n<!-- table2 -->\nkept\n<!-- end -->\nAfter"
-    filled = fill(text, tmp_path)
-    assert filled == fill(filled, tmp_path)
+    filled = fill(text, sections)
+    assert filled == fill(filled, sections)
     assert "| new |" in filled
     assert "| old |" not in filled
     assert "Between" in filled
     assert "kept" in filled
     with pytest.raises(EvaluationError, match="no section"):
-        fill("nothing", tmp_path)
+        fill("nothing", sections)

@@ -1,6 +1,8 @@
 """The GPU check on a machine without a GPU: it says so, and its code runs at a tiny shape."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,17 @@ def test_level_1_measures_all_parts(tmp_path: Path) -> None:
     assert lengths == sorted(lengths, reverse=True)
     assert all(len(row["steps"]) == 5 for row in parts["ratios"])
     assert parts["waits"] == dict.fromkeys([*selector_names(), "control, which waits"], NOT_CHECKED)
+
+
+def test_level_1_needs_neither_vllm_nor_a_server(tmp_path: Path) -> None:
+    absent = ("vllm", "pydantic", "fastapi", "httpx", "openai", "prometheus_client", "uvicorn")
+    run = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split(','))); "
+        "from loadtest.gpu_check.__main__ import main; sys.exit(main(sys.argv[2:]))"
+    )
+    words = [sys.executable, "-c", run, ",".join(absent), "--output", str(tmp_path), *TINY]
+    finished = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_level_2_measures_engines_at_every_ratio_and_concurrency(tmp_path: Path) -> None:
