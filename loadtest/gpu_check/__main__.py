@@ -3,7 +3,8 @@
 Level 1 needs torch, transformers and matplotlib only, of any recent version: selection methods, and LLaVA-NeXT's
 tower, projector and language model at full size with random weights. Level 2 needs vLLM 0.32: engines at full size,
 with pruning and without, one picture at a time and many at once. Both check that pruning never makes the host wait for
-the GPU. Where there is no GPU the result says so. On a machine without a network, `loadtest.gpu_check.assemble` puts vLLM together.
+the GPU. Where there is no GPU the result says so. On a machine without a network, `loadtest.gpu_check.assemble` puts
+vLLM together.
 """
 
 import sys
