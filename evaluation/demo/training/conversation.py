@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
 from evaluation.demo.questions import MAKERS, TASKS, Question, make_questions, name_of, spell
-from evaluation.demo.scene import GRIDS, Scene, make_scene
+from evaluation.demo.scene import GRIDS, Scene, Shape, make_scene
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
 from evaluation.demo.training.labels import IGNORED, SIDE
 
@@ -60,7 +60,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
 
     def assemble(self, scenes: list[Scene], grid: tuple[int, int]) -> dict[str, Any]:
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
-        the numbers of the task and of the question that a token belongs to."""
+        the numbers of the task and of the question that a token belongs to; and `places` `[scenes, num_tokens, 2]`."""
         pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
         questions = [self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
@@ -80,6 +80,13 @@ class Conversations(IterableDataset[dict[str, Any]]):
                 ],
                 -1,
             ),
+            "places": _pad(
+                [
+                    [place for (tokens, _) in each for place in self.places(scene, tokens)]
+                    for scene, each in zip(scenes, turns, strict=True)
+                ],
+                IGNORED,
+            ),
             "turns": _pad([[number for number, (tokens, _) in enumerate(each) for _ in tokens] for each in turns], -1),
         }
 
@@ -95,21 +102,36 @@ class Conversations(IterableDataset[dict[str, Any]]):
         answer = [*self.tokenizer.encode(question.answer, add_special_tokens=False).ids, END]
         return [*asked, ASSISTANT, *answer], [*[IGNORED] * len(asked), *answer, IGNORED]
 
+    def places(self, scene: Scene, tokens: list[int]) -> list[tuple[int, int]]:
+        """For each token of a turn column and row of the shape whose name ends there."""
+        found = [(IGNORED, IGNORED)] * len(tokens)
+        for shape in named_once(scene):
+            name = self.tokenizer.encode(f" {name_of(shape)}", add_special_tokens=False).ids
+            for end in range(len(name), len(tokens) + 1):
+                if tokens[end - len(name) : end] == name:
+                    found[end - 1] = place_of(shape, scene)
+        return found
+
+
+def named_once(scene: Scene) -> list[Shape]:
+    """The shapes that colour and kind tell from all others."""
+    names = Counter(name_of(shape) for shape in scene.shapes)
+    return [shape for shape in scene.shapes if names[name_of(shape)] == 1]
+
+
+def place_of(shape: Shape, scene: Scene) -> tuple[int, int]:
+    """Column and row of the base crop's patch in which the middle of a shape is."""
+    return int(shape.x * SIDE / scene.width), int(shape.y * SIDE / scene.height)
+
 
 def locate(scene: Scene) -> list[Question]:
     """Where the middle of each shape is, as column and row of the base crop's patches: what relations compare.
 
     Asked in training only. The tokenizer spells what it has no words for.
     """
-    names = Counter(name_of(shape) for shape in scene.shapes)
     return [
-        Question(
-            "relation",
-            f"Where is the {name_of(shape)}?",
-            f"{int(shape.x * SIDE / scene.width)}{int(shape.y * SIDE / scene.height)}",
-        )
-        for shape in scene.shapes
-        if names[name_of(shape)] == 1
+        Question("relation", f"Where is the {name_of(shape)}?", "".join(map(str, place_of(shape, scene))))
+        for shape in named_once(scene)
     ]
 
 

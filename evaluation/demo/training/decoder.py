@@ -1,5 +1,6 @@
 """Stage 2: projector and language model, on features of the frozen tower."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,17 +12,25 @@ from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.demo.questions import TASKS
 from evaluation.demo.scene import CROP
 from evaluation.demo.training.conversation import PREFIX
-from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.labels import IGNORED, SIDE
 from gprune_vllm.layout import grid_index
 from gprune_vllm.plan import PruneSpec, plan_tokens
 
+LOOKED_UP = (2, 3)
+"""Layers after which the place of a shape is to be known, so that those that follow can compare two."""
+
 
 class Reader(nn.Module):
-    """A LLaVA-NeXT whose tower does not learn, and which reads pictures of one size in each batch."""
+    """A LLaVA-NeXT whose tower does not learn, and which reads pictures of one size in each batch.
+
+    In training a head tells the place of each shape where its name ends: what a relation compares is found there before
+    it is compared, which it hardly learns from yes and no alone. The head is not part of the model.
+    """
 
     def __init__(self, model: LlavaNextForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
+        self.place = nn.Linear(model.config.text_config.hidden_size, 2 * SIDE, dtype=model.dtype)
         model.model.vision_tower.requires_grad_(False)
 
     def visual_tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -40,17 +49,32 @@ class Reader(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of the answers' tokens `[answer_tokens, vocabulary]`, and the tokens `[answer_tokens]`."""
+        return self.answers(self.text_states(batch)[-1], batch)
+
+    def text_states(self, batch: dict[str, Any]) -> list[Tensor]:
+        """What the questions' tokens are before the first layer and after each, `[scenes, num_tokens, hidden_size]`."""
         visual = self.visual_tokens(batch["pixels"], batch["grid"])
         embed = self.model.get_input_embeddings()
         prefix = embed(torch.tensor(PREFIX, device=visual.device)).expand(len(visual), -1, -1)
         embeddings = torch.cat((prefix, visual, embed(batch["tokens"])), dim=1)
         mask, positions = attention(batch["turns"], embeddings.shape[1] - batch["turns"].shape[1])
         states = self.model.model.language_model(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            output_hidden_states=True,
+        ).hidden_states
+        return [each[:, -batch["tokens"].shape[1] :] for each in states]
+
+    def answers(self, states: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Logits and tokens, as `forward` returns them, of the last of `text_states`."""
         wanted = batch["labels"] != IGNORED
-        text = states[:, -batch["tokens"].shape[1] :][wanted]  # [answer_tokens, hidden_size]
-        return self.model.lm_head(text).float(), batch["labels"][wanted]
+        return self.model.lm_head(states[wanted]).float(), batch["labels"][wanted]
+
+    def places(self, states: Tensor) -> Tensor:
+        """Logits of column and row of the shape whose name ends at a token, `[scenes, num_tokens, 2, SIDE]`."""
+        return self.place(states).float().unflatten(-1, (2, SIDE))
 
 
 def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
@@ -79,11 +103,21 @@ def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
 
 
 def reader_loss(reader: Reader, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy over the answers' tokens, and of each task the fraction of tokens that is right."""
-    logits, tokens = reader(batch)
+    """Cross-entropy over the answers' tokens and over places, and of each task the fraction of tokens that is right."""
+    states = reader.text_states(batch)
+    logits, tokens = reader.answers(states[-1], batch)
     right = logits.argmax(-1) == tokens
     tasks = batch["tasks"][batch["labels"] != IGNORED]
     figures: dict[str, float] = {
         task: float(right[tasks == number].float().mean()) for number, task in enumerate(TASKS)
     }
-    return functional.cross_entropy(logits, tokens), figures
+    located, figures["place"] = place_loss([reader.places(states[layer]) for layer in LOOKED_UP], batch["places"])
+    return functional.cross_entropy(logits, tokens) + located, figures
+
+
+def place_loss(found: Sequence[Tensor], places: Tensor) -> tuple[Tensor, float]:
+    """Cross-entropy of logits `[scenes, num_tokens, 2, SIDE]` over `places` `[scenes, num_tokens, 2]`, on average over
+    all that were found, and the fraction of columns and rows that the last of them tells."""
+    loss = sum(functional.cross_entropy(each.flatten(0, 2), places.flatten()) for each in found) / len(found)
+    wanted = places != IGNORED
+    return torch.as_tensor(loss), float((found[-1].argmax(-1) == places)[wanted].float().mean())

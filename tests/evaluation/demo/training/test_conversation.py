@@ -1,0 +1,65 @@
+"""What is asked in training beside the questions of an evaluation, and where places are told."""
+
+import pytest
+from tokenizers import Tokenizer
+
+from evaluation.demo.checkpoint import build_processor
+from evaluation.demo.questions import TASKS, all_texts, make_questions, name_of
+from evaluation.demo.scene import Scene, make_scene
+from evaluation.demo.tokenizer import build_tokenizer
+from evaluation.demo.training.conversation import Conversations, Lesson, named_once, place_of, relate
+from evaluation.demo.training.export import OPTIONS
+from evaluation.demo.training.labels import IGNORED, SIDE
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return build_tokenizer(all_texts())
+
+
+@pytest.fixture(scope="module")
+def conversations(tokenizer: Tokenizer) -> Conversations:
+    return Conversations(tokenizer, build_processor(OPTIONS, tokenizer).image_processor, Lesson(rounds=2), 0, 1)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scenes = (make_scene(seed, "train", grid=(224, 224)) for seed in range(100))
+    return next(scene for scene in scenes if len(named_once(scene)) > 3)
+
+
+def test_a_place_is_told_where_the_name_of_a_shape_ends(
+    conversations: Conversations, tokenizer: Tokenizer, scene: Scene
+) -> None:
+    told = set()
+    for question in conversations.questions(scene):
+        tokens, _ = conversations.turn(question)
+        for end, place in enumerate(conversations.places(scene, tokens)):
+            (shape,) = [one for one in named_once(scene) if place_of(one, scene) == place] or [None]
+            assert (shape is None) == (place == (IGNORED, IGNORED))
+            if shape:
+                assert tokenizer.decode(tokens[: end + 1]).endswith(name_of(shape))
+                told.add((question.task, shape))
+    assert {task for task, _ in told} == {"relation", "existence"}
+    assert {shape for _, shape in told} == set(named_once(scene))
+
+
+def test_places_are_patches_of_the_base_crop() -> None:
+    for seed in range(20):
+        scene = make_scene(seed, "train")
+        for shape in scene.shapes:
+            column, row = place_of(shape, scene)
+            assert abs((column + 0.5) * scene.width / SIDE - shape.x) <= scene.width / SIDE / 2
+            assert abs((row + 0.5) * scene.height / SIDE - shape.y) <= scene.height / SIDE / 2
+
+
+def test_many_relations_are_asked_about_and_none_twice(conversations: Conversations, scene: Scene) -> None:
+    asked = conversations.questions(scene)
+    assert len(set(asked)) == len(asked)
+    assert set(make_questions(scene)) < set(asked)
+    assert {question.task for question in asked} == set(TASKS)
+    assert len({question for question in asked if question in relate(scene)}) > 4
+
+
+def test_a_picture_with_one_shape_has_no_relations() -> None:
+    assert relate(make_scene(0, "train", most_shapes=1)) == []
