@@ -74,7 +74,8 @@ class Reader(nn.Module):
 
     def places(self, states: Tensor) -> Tensor:
         """Logits of column and row of the shape whose name ends at a token, `[scenes, num_tokens, 2, SIDE]`."""
-        return self.place(states).float().unflatten(-1, (2, SIDE))
+        logits: Tensor = self.place(states).float().unflatten(-1, (2, SIDE))  # [scenes, num_tokens, 2, SIDE]
+        return logits
 
 
 def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
