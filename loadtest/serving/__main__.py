@@ -64,7 +64,7 @@ def parser() -> ArgumentParser:
     whole.add_argument("--size", type=sizes, default=((672, 672),), help="of images (default: 672x672)")
     whole.add_argument("--max-tokens", type=positive, default=16, help="of an answer (default: %(default)s)")
     whole.add_argument("--server-arguments", default="", help="further arguments of both servers")
-    whole.add_argument("--seed", type=int, default=0, help="of images and arrivals (default: %(default)s)")
+    whole.add_argument("--seed", type=int, default=0, help="of images (default: %(default)s)")
     return whole
 
 

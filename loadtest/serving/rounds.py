@@ -63,6 +63,7 @@ class Benchmark:
         targets: the servers by name.
         models: the name of each one's model.
         requests: in a measurement; at least as many as are in flight.
+        source: of images.
     """
 
     targets: Mapping[str, Target]
@@ -83,12 +84,14 @@ class Benchmark:
         """
         taken = []
         for variant in self.variants:
-            await self._measure(variant, WARM_UP, 2)
+            await self._measure(variant, WARM_UP, 2, random.Random(0))
         with tqdm(total=self.rounds * len(self.variants) * len(self.arrivals), unit="measurement") as bar:
             for number, variant, arrival in self._order():
                 bar.set_description(f"round {number + 1}, {variant.name}, {arrival.name}")
                 async with watched(self.targets[variant.server]) as seen:
-                    measurement = await self._measure(variant, arrival, self._count(arrival))
+                    # In a round all are asked at the same times, or a few requests at a rate could not be compared.
+                    chance = random.Random(f"round {number}, {arrival.name}")
+                    measurement = await self._measure(variant, arrival, self._count(arrival), chance)
                 taken.append(Taken(number, variant, measurement, max(seen, default=0.0)))
                 bar.update()
         return taken
@@ -103,14 +106,14 @@ class Benchmark:
     def _count(self, arrival: Arrival) -> int:
         return max(self.requests, arrival.concurrency if isinstance(arrival, ClosedLoop) else 0)
 
-    async def _measure(self, variant: Variant, arrival: Arrival, requests: int) -> Measurement:
+    async def _measure(self, variant: Variant, arrival: Arrival, requests: int, chance: random.Random) -> Measurement:
         workload = Workload(
             model=self.models[variant.server],
             images=generated([self.size], self.source),
             max_tokens=self.max_tokens,
             fields={"ignore_eos": True},
         )
-        meter = Meter(self.targets[variant.server], workload, requests, 0, self.source)
+        meter = Meter(self.targets[variant.server], workload, requests, 0, chance)
         measurement = await meter.measure(Cell(variant.ratios, arrival))
         for answer in measurement.answers:
             if answer.error:

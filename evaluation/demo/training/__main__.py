@@ -60,7 +60,7 @@ def train_reader(arguments: argparse.Namespace) -> None:
     load_tower(reader.model, arguments.folder / "tower.pt")
     tokenizer = build_tokenizer(all_texts())
     image_processor = build_processor(OPTIONS, tokenizer).image_processor
-    lesson = Lesson(arguments.scenes, arguments.rounds, arguments.small)
+    lesson = Lesson(arguments.scenes, arguments.rounds, arguments.small, arguments.relations)
     train(
         reader,
         learning_rate=arguments.learning_rate,
@@ -89,6 +89,7 @@ def main() -> None:
     reader = _stage(stages, "reader", train_reader, steps=4500, learning_rate=1.5e-3)
     reader.add_argument("--rounds", type=int, default=2, help="rounds of questions about a scene")
     reader.add_argument("--small", type=int, default=1000, help="steps on small pictures first")
+    reader.add_argument("--relations", type=int, default=0, help="steps that ask about relations only first")
     for stage in (tower, reader):
         stage.add_argument("--begin-with", type=Path, metavar="CHECKPOINT", help="weights of an earlier training")
         stage.add_argument("--scenes", type=int, default=16, help="scenes in a batch")

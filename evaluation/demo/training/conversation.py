@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from evaluation.demo.training.labels import IGNORED, SIDE
 
 USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
 SMALL_GRIDS = ((224, 112), (112, 224))
-RELATIONS = 8
+RELATIONS = 16
 """Questions about relations that are put about a picture beyond those of its rounds."""
 
 
@@ -26,12 +26,14 @@ RELATIONS = 8
 class Lesson:
     """What batches are made of: `scenes` pictures each, all of one grid, and for each up to `rounds` of questions.
 
-    The first `small` batches are of small grids only: reading is learnt sooner where there is less to look at.
+    The first `small` batches are of small grids only: reading is learnt sooner where there is less to look at. The
+    first `relations` batches ask about relations only, which are hardly learnt among others.
     """
 
     scenes: int = 16
     rounds: int = 2
     small: int = 0
+    relations: int = 0
 
 
 class Conversations(IterableDataset[dict[str, Any]]):
@@ -56,13 +58,16 @@ class Conversations(IterableDataset[dict[str, Any]]):
         source = random.Random(f"lesson {number}")
         grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
         seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
-        return self.assemble([make_scene(seed, "train", grid=grid) for seed in seeds], grid)
+        scenes = [make_scene(seed, "train", grid=grid) for seed in seeds]
+        return self.assemble(scenes, grid, relate if number < self.lesson.relations else self.questions)
 
-    def assemble(self, scenes: list[Scene], grid: tuple[int, int]) -> dict[str, Any]:
+    def assemble(
+        self, scenes: list[Scene], grid: tuple[int, int], ask: Callable[[Scene], list[Question]] | None = None
+    ) -> dict[str, Any]:
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
         the numbers of the task and of the question that a token belongs to; and `places` `[scenes, num_tokens, 2]`."""
         pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
-        questions = [self.questions(scene) for scene in scenes]
+        questions = [(ask or self.questions)(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
         return {
             "pixels": torch.cat(pixels).bfloat16(),
@@ -86,6 +91,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
                     for scene, each in zip(scenes, turns, strict=True)
                 ],
                 IGNORED,
+                2,
             ),
             "turns": _pad([[number for number, (tokens, _) in enumerate(each) for _ in tokens] for each in turns], -1),
         }
@@ -136,14 +142,16 @@ def locate(scene: Scene) -> list[Question]:
 
 
 def relate(scene: Scene) -> list[Question]:
-    """Several more questions about relations: a single one for a picture teaches too little to be learnt from."""
+    """Several more questions about relations, none twice: one for a picture teaches too little to be learnt from."""
     source = random.Random(f"relations {scene.seed}")
     made = [MAKERS["relation"](scene, source) for _ in range(RELATIONS)]
-    return [question for question in made if question]
+    return list(dict.fromkeys(question for question in made if question))
 
 
-def _pad(rows: Any, value: int) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+def _pad(rows: Any, value: int, *shape: int) -> torch.Tensor:
+    """Rows of integers, or of tuples of them of that shape, as long as the longest. A row may be empty."""
+    tensors = [torch.tensor(row, dtype=torch.int64).reshape(len(row), *shape) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
 def conversation_batches(dataset: Conversations, workers: int) -> DataLoader[Any]:
