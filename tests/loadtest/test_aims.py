@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from evaluation.commands.results import fill
+from evaluation.files import read_json
 from loadtest.aims import MEASURED, MET, MISSED, NOT_RUN, RESULTS, WITHIN, aims, markdown, overload, prefill, selectors
 
 
@@ -65,6 +66,20 @@ def test_a_failed_proof_is_missed() -> None:
 def test_results_say_what_follows_from_what_was_measured() -> None:
     text = RESULTS.read_text()
     assert fill(text, {"aims": markdown(aims())}) == text
+
+
+def test_the_readme_tells_the_gains_that_were_measured() -> None:
+    rows = read_json(MEASURED / "serving-low" / "serving.json")["rows"]
+    gains = {
+        row["variant"]: f"{row['throughput_gain']['median']:.1f}"
+        for row in rows
+        if row["result"]["arrival"] == "concurrency-8"
+    }
+    text = " ".join((RESULTS.parents[1] / "README.md").read_text().split())
+    told = "pruning 50, 70 and 90 % gives {0.5}, {0.7} and {0.9} times stock vLLM's requests/s"
+    for ratio in ("0.5", "0.7", "0.9"):
+        told = told.replace(f"{{{ratio}}}", gains[ratio])
+    assert f"{told} in the same rounds, and pruning nothing {gains['0']} times" in text
 
 
 def test_every_result_is_linked_and_every_link_leads_somewhere() -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Lesson:
     """What batches are made of: `scenes` pictures each, all of one grid, and for each up to `rounds` of questions.
 
     The first `small` batches are of small grids only: reading is learnt sooner where there is less to look at. The
-    first `relations` batches ask about relations only, which are hardly learnt among others.
+    first `relations` batches ask about relations only, where there are any: they are hardly learnt among others.
     """
 
     scenes: int = 16
@@ -59,15 +59,13 @@ class Conversations(IterableDataset[dict[str, Any]]):
         grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
         seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
         scenes = [make_scene(seed, "train", grid=grid) for seed in seeds]
-        return self.assemble(scenes, grid, relate if number < self.lesson.relations else self.questions)
+        return self.assemble(scenes, grid, relations_only=number < self.lesson.relations)
 
-    def assemble(
-        self, scenes: list[Scene], grid: tuple[int, int], ask: Callable[[Scene], list[Question]] | None = None
-    ) -> dict[str, Any]:
+    def assemble(self, scenes: list[Scene], grid: tuple[int, int], *, relations_only: bool = False) -> dict[str, Any]:
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
         the numbers of the task and of the question that a token belongs to; and `places` `[scenes, num_tokens, 2]`."""
         pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
-        questions = [(ask or self.questions)(scene) for scene in scenes]
+        questions = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
         return {
             "pixels": torch.cat(pixels).bfloat16(),

@@ -63,3 +63,22 @@ def test_many_relations_are_asked_about_and_none_twice(conversations: Conversati
 
 def test_a_picture_with_one_shape_has_no_relations() -> None:
     assert relate(make_scene(0, "train", most_shapes=1)) == []
+
+
+@pytest.mark.parametrize("most_shapes", [1, 5])
+def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conversations, most_shapes: int) -> None:
+    scenes = [make_scene(seed, "train", grid=(224, 224), most_shapes=most_shapes) for seed in range(4)]
+    batch = conversations.assemble(scenes, (224, 224), relations_only=True)
+    for scene, tasks in zip(scenes, batch["tasks"], strict=True):
+        asked = {TASKS[task] for task in tasks.tolist() if task >= 0}
+        assert (asked == {"relation"}) == bool(relate(scene))
+        assert asked
+    assert batch["places"].shape == (*batch["tokens"].shape, 2)
+
+
+def test_the_first_batches_are_of_relations(tokenizer: Tokenizer) -> None:
+    image_processor = build_processor(OPTIONS, tokenizer).image_processor
+    conversations = Conversations(tokenizer, image_processor, Lesson(scenes=2, relations=1), 0, 2)
+    first, second = ({TASKS[task] for task in batch["tasks"].unique().tolist() if task >= 0} for batch in conversations)
+    assert first <= second
+    assert "reading" in second
