@@ -52,7 +52,7 @@ def test_every_pattern_and_ratio_is_measured(run: Run, tmp_path: Path, capsys: p
         assert (cell["completed"], cell["failed"], cell["output_lens"]) == (requests, 0, [4] * requests)
         assert cell["request_goodput"] == cell["request_throughput"]
         assert cell["visual_tokens_input"] > cell["visual_tokens_kept"] or name.startswith("ratio-0_")
-        assert all(len(times) == 3 for times in cell["itls"])
+        assert max(map(len, cell["itls"])) == 3  # a busy server may send two tokens in one piece
         assert 0 < cell["median_ttft_ms"] <= cell["p99_ttft_ms"] <= cell["p99_e2el_ms"]
     assert Counter(cells["ratio-mixed_concurrency-3"]["prune_ratios"]) == {0.0: 3, 0.7: 3}
     report = (tmp_path / "out" / "report.md").read_text()

@@ -65,5 +65,7 @@ def test_the_benchmark_measures_both_servers(
     assert "not slower than stock" in (tmp_path / "serving.md").read_text()
     with Image.open(tmp_path / "serving.png") as plot:
         assert plot.width > plot.height
-    assert "gprune" not in (tmp_path / "stock.log").read_text().lower().replace(str(checkpoint).lower(), "")
+    assert "Loaded endpoint plugin gprune" in (tmp_path / "gprune.log").read_text()
+    assert "Loaded endpoint plugin" not in (tmp_path / "stock.log").read_text()
+    assert {row["result"]["visual_tokens_input"] for row in report["rows"] if row["variant"] == "stock"} == {None}
     assert not [child for child in psutil.Process().children() if "api_server" in " ".join(child.cmdline())]
