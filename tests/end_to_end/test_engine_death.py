@@ -56,12 +56,13 @@ def test_a_killed_engine_ends_the_server(checkpoint: Path, tmp_path: Path, victi
     prefilled: list[str] = []
     with serve(checkpoint, tmp_path / "server.log", *STEPS) as server, ThreadPoolExecutor() as clients:
         processes = psutil.Process(server.process.pid).children(recursive=True)
+        (process,) = [process for process in processes if process.name() == victim]
         answers = [clients.submit(follow, server, long_answer, streamed)]
         wait_until(lambda: len(streamed) > 8)
+        process.suspend()  # or the answer ends, on a fast machine, before the other request is accepted
         answers.append(clients.submit(follow, server, long_prompt, prefilled))
         wait_until(lambda: prefilled)
 
-        (process,) = [process for process in processes if process.name() == victim]
         process.kill()
         told = wait_until(lambda: is_unready(server))
         for answer in answers:

@@ -18,16 +18,16 @@ from tests.questions import ask, messages
 from tests.servers import MODEL, Server, serve
 
 CHAT = "/v1/chat/completions"
-RUNNING, LIMIT = 3, 8
-CLIENTS, REQUESTS = 24, 12  # requests of each client, one after the other
-TOKENS = 12
+RUNNING, LIMIT = 2, 8
+CLIENTS, REQUESTS = 24, 6  # requests of each client, one after the other
+TOKENS = 64  # so that requests wait for the engine, not for their images, whatever the machine
 PHOTOS = [photos.generated(200, 150, seed) for seed in range(3)]
 HANG = 300  # seconds after which something hangs; no measure of speed
 
 
 @pytest.fixture(scope="module")
 def small_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that computes three requests at once and lets five more wait."""
+    """A server that computes two requests at once and lets six more wait."""
     log = tmp_path_factory.mktemp("small") / "server.log"
     arguments = ("--max-num-seqs", str(RUNNING), "--max-num-queued-reqs", str(LIMIT))
     with serve(checkpoint, log, *arguments) as running:
