@@ -1,7 +1,8 @@
 """Arguments that commands share."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,18 @@ DEMO_MODEL = Path(__file__).parent / "demo" / "model"
 SCENES = 200
 """Scenes that a table is measured on, with about seven questions each."""
 QUICK_SCENES = 10
+
+
+def add_commands(parser: ArgumentParser, package: str, names: Iterable[str]) -> None:
+    """A command for each of these modules, which says what it is, adds its arguments and runs."""
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in names:
+        module = import_module(f"{package}.{name}")
+        assert module.__doc__
+        summary = module.__doc__.splitlines()[0].replace("%", "%%")  # argparse formats it
+        one = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(one)
+        one.set_defaults(run=module.run)
 
 
 def add_output(parser: ArgumentParser) -> None:

@@ -3,9 +3,8 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
 
+from evaluation.arguments import add_commands
 from evaluation.failure import EvaluationError
 
 BENCHMARKS = ("selectors", "prefill", "overhead")
@@ -24,17 +23,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def parser() -> ArgumentParser:
-    """The command line. Each benchmark is a module that says what it is, adds its arguments and runs."""
+    """The command line."""
     whole = ArgumentParser(prog="python -m loadtest.benchmarks", description=__doc__)
-    commands = whole.add_subparsers(metavar="BENCHMARK", required=True)
-    for name in BENCHMARKS:
-        module = import_module(f"loadtest.benchmarks.{name}")
-        assert module.__doc__
-        summary = module.__doc__.splitlines()[0].replace("%", "%%")  # argparse formats it
-        one = commands.add_parser(name, help=summary, description=module.__doc__.replace("%", "%%"))
-        one.add_argument("--output", type=Path, required=True, help="folder for the results")
-        module.add_arguments(one)
-        one.set_defaults(run=module.run)
+    add_commands(whole, "loadtest.benchmarks", BENCHMARKS)
     return whole
 
 

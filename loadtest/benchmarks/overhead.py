@@ -19,7 +19,7 @@ from evaluation.failure import EvaluationError
 from evaluation.markdown import table
 from evaluation.service import NO_CACHES, authorization
 from loadtest.benchmarks.efficiency import Estimate, estimate
-from loadtest.benchmarks.report import command_line, percent, write_report
+from loadtest.benchmarks.report import add_output, command_line, percent, write_report
 from loadtest.benchmarks.timing import Times, measure, on_host
 from loadtest.images import draw
 from loadtest.serving.servers import OURS, STOCK, serving
@@ -32,6 +32,7 @@ TIMEOUT = 120
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    add_output(parser)
     add_model(parser)
     parser.add_argument(
         "--rounds", type=positive, default=400, help="with a request of each kind to each server (default: %(default)s)"

@@ -16,7 +16,7 @@ from evaluation.server import has_gpu
 from loadtest.benchmarks.efficiency import OURS, RATIOS, STOCK, TEXT, TOWER, Prefill, name_of
 from loadtest.benchmarks.engine import QUESTION_LENGTH, Engine, Engines, Question
 from loadtest.benchmarks.prefill_report import report
-from loadtest.benchmarks.report import command_line
+from loadtest.benchmarks.report import add_output, command_line
 from loadtest.benchmarks.shapes import SHAPES, Shape, write_checkpoint
 from loadtest.benchmarks.timing import Times, joined, measure
 
@@ -29,6 +29,7 @@ Work = Callable[[], float]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    add_output(parser)
     parser.add_argument("--rounds", type=positive, default=7, help="in which all is measured (default: %(default)s)")
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, help="default: %(default)s")
     parser.add_argument("--apart", action="store_true", help="run one engine at a time, in turns: two do not fit")

@@ -1,12 +1,18 @@
 """What a benchmark writes down: JSON, a table in Markdown, and what it was measured with."""
 
 import shlex
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation.files import write_json, write_text
 from evaluation.provenance import commit, machine, processor, versions
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Where results go."""
+    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
 
 
 def write_report(

@@ -16,7 +16,7 @@ from gprune_vllm.selectors import select_tokens, selector_names
 from loadtest.benchmarks.breakdown import parts_of
 from loadtest.benchmarks.features import features_of, seen_of
 from loadtest.benchmarks.released import released_top_k
-from loadtest.benchmarks.report import command_line, percent, write_report
+from loadtest.benchmarks.report import add_output, command_line, percent, write_report
 from loadtest.benchmarks.timing import Times, duration, interval, measure, stopwatch
 
 RELEASED, WIDENED, GPRUNE = "released", "released, float32", "gprune"
@@ -82,6 +82,7 @@ class Result:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    add_output(parser)
     parser.add_argument("--rounds", type=positive, default=15, help="of each measurement (default: %(default)s)")
     parser.add_argument("--tokens", type=positive, nargs="+", default=TOKENS, help="to select from")
     parser.add_argument("--widths", type=positive, nargs="+", default=WIDTHS, help="of these tokens")

@@ -10,7 +10,7 @@ from loadtest.answer import Answer
 from loadtest.arrival import Arrival
 from loadtest.cell import Cell
 from loadtest.measuring import Meter
-from loadtest.overload.watching import INTERVAL, Look, watched
+from loadtest.overload.watching import INTERVAL, Look, looks_at
 from loadtest.result import Measurement
 
 PATIENCE = 120.0
@@ -62,7 +62,7 @@ async def run_course(policy: str, meter: Meter, arrival: Arrival) -> Course:
     Raises:
         EvaluationError: a request was not answered.
     """
-    async with watched(meter.target) as looks:
+    async with looks_at(meter.target) as looks:
         while not looks:
             await asyncio.sleep(INTERVAL / 10)
         burst = await measured(meter, arrival)

@@ -1,14 +1,11 @@
 """A server's ratio and queue over time, by its own metrics."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from loadtest.target import Target
+from loadtest.watching import samples, watched
 
 INTERVAL = 0.5
 """Seconds between two looks."""
@@ -24,31 +21,12 @@ class Look:
     waiting: float
 
 
-@asynccontextmanager
-async def watched(target: Target) -> AsyncIterator[list[Look]]:
+def looks_at(target: Target) -> AbstractAsyncContextManager[list[Look]]:
     """A list that fills with looks at a server."""
-    looks: list[Look] = []
-    task = asyncio.create_task(_watch(target, looks))
-    try:
-        yield looks
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _watch(target: Target, looks: list[Look]) -> None:
-    while True:
-        if text := await target.text("/metrics"):
-            looks.append(look_at(text, time.perf_counter()))
-        await asyncio.sleep(INTERVAL)
+    return watched(target, lambda text: [look_at(text, time.perf_counter())], INTERVAL)
 
 
 def look_at(text: str, now: float) -> Look:
     """Read what `/metrics` says, summed over engines."""
-    found = dict.fromkeys((RATIO, WAITING), 0.0)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in found:
-                found[sample.name] += sample.value
-    return Look(now, found[RATIO], found[WAITING])
+    ratio, waiting = (sum(sample.value for sample in samples(text, name)) for name in (RATIO, WAITING))
+    return Look(now, ratio, waiting)

@@ -1,15 +1,11 @@
 """How full a server's KV cache is, and how many prompts it holds, by the server's own metrics."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from evaluation.failure import EvaluationError
 from loadtest.target import Target
+from loadtest.watching import samples, watched
 
 INTERVAL = 1.0
 """Seconds between two looks."""
@@ -40,31 +36,11 @@ async def capacity(target: Target) -> Capacity:
     Raises:
         EvaluationError: it does not tell.
     """
-    for sample in await _samples(target, CONFIGURATION):
+    for sample in samples(await target.text("/metrics"), CONFIGURATION):
         return Capacity(int(sample.labels["num_gpu_blocks"]), int(sample.labels["block_size"]))
     raise EvaluationError(f"{target.url}/metrics has no {CONFIGURATION}")
 
 
-@asynccontextmanager
-async def watched(target: Target) -> AsyncIterator[list[float]]:
+def use_of(target: Target) -> AbstractAsyncContextManager[list[float]]:
     """A list that fills with the shares of the KV cache that are in use."""
-    seen: list[float] = []
-    task = asyncio.create_task(_watch(target, seen))
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _watch(target: Target, seen: list[float]) -> None:
-    while True:
-        seen += [sample.value for sample in await _samples(target, USE)]
-        await asyncio.sleep(INTERVAL)
-
-
-async def _samples(target: Target, name: str) -> list[Sample]:
-    # Only these lines: parsing all of them would take time from the server that is measured beside it.
-    lines = [line for line in (await target.text("/metrics")).splitlines() if line.startswith(name)]
-    return [sample for family in text_string_to_metric_families("\n".join(lines)) for sample in family.samples]
+    return watched(target, lambda text: [sample.value for sample in samples(text, USE)], INTERVAL)

@@ -12,7 +12,7 @@ from loadtest.cell import Cell, Ratios, ratio_name
 from loadtest.images import Size, generated
 from loadtest.measuring import Meter
 from loadtest.result import Measurement
-from loadtest.serving.cache import watched
+from loadtest.serving.cache import use_of
 from loadtest.serving.servers import OURS, STOCK
 from loadtest.target import Target
 from loadtest.workload import Workload
@@ -88,7 +88,7 @@ class Benchmark:
         with tqdm(total=self.rounds * len(self.variants) * len(self.arrivals), unit="measurement") as bar:
             for number, variant, arrival in self._order():
                 bar.set_description(f"round {number + 1}, {variant.name}, {arrival.name}")
-                async with watched(self.targets[variant.server]) as seen:
+                async with use_of(self.targets[variant.server]) as seen:
                     # In a round all are asked at the same times, or a few requests at a rate could not be compared.
                     chance = random.Random(f"round {number}, {arrival.name}")
                     measurement = await self._measure(variant, arrival, self._count(arrival), chance)
