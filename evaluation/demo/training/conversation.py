@@ -1,9 +1,9 @@
 """Batches for the second stage: pictures and conversations about them, as token ids."""
 
 import random
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count, pairwise
 from typing import Any
 
 import torch
@@ -11,15 +11,15 @@ from tokenizers import Tokenizer
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
-from evaluation.demo.questions import MAKERS, TASKS, Question, make_questions, name_of, spell
+from evaluation.demo.questions import TASKS, Question, make_questions, name_of, spell
 from evaluation.demo.scene import GRIDS, Scene, Shape, make_scene
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
-from evaluation.demo.training.labels import IGNORED, SIDE
+from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.relations import SIDES, Told, locate, named_once, place_of, relate, sides_of
 
 USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
 SMALL_GRIDS = ((224, 112), (112, 224))
-RELATIONS = 16
-"""Questions about relations that are put about a picture beyond those of its rounds."""
+Turn = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Conversations(IterableDataset[dict[str, Any]]):
 
     def assemble(self, scenes: list[Scene], grid: tuple[int, int], *, relations_only: bool = False) -> dict[str, Any]:
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
-        the numbers of the task and of the question that a token belongs to; and `places` `[scenes, num_tokens, 2]`."""
+        the numbers of the task and of the question that a token belongs to; `places`
+        `[scenes, num_tokens, 2]` and `sides` `[scenes, num_tokens, SIDES]`."""
         pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
         questions = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
@@ -73,25 +74,11 @@ class Conversations(IterableDataset[dict[str, Any]]):
             "tokens": _pad([[token for tokens, _ in each for token in tokens] for each in turns], PAD),
             "labels": _pad([[label for _, labels in each for label in labels] for each in turns], IGNORED),
             "tasks": _pad(
-                [
-                    [
-                        TASKS.index(question.task)
-                        for question, (tokens, _) in zip(asked, each, strict=True)
-                        for _ in tokens
-                    ]
-                    for asked, each in zip(questions, turns, strict=True)
-                ],
-                -1,
+                [_repeated(map(_task, asked), each) for asked, each in zip(questions, turns, strict=True)], -1
             ),
-            "places": _pad(
-                [
-                    [place for (tokens, _) in each for place in self.places(scene, tokens)]
-                    for scene, each in zip(scenes, turns, strict=True)
-                ],
-                IGNORED,
-                2,
-            ),
-            "turns": _pad([[number for number, (tokens, _) in enumerate(each) for _ in tokens] for each in turns], -1),
+            "turns": _pad([_repeated(count(), each) for each in turns], -1),
+            "places": _pad(_told(self.places, scenes, turns), IGNORED, 2),
+            "sides": _pad(_told(self.sides, scenes, turns), IGNORED, SIDES),
         }
 
     def questions(self, scene: Scene) -> list[Question]:
@@ -100,50 +87,54 @@ class Conversations(IterableDataset[dict[str, Any]]):
         asked = [question for questions in rounds for question in questions]
         return list(dict.fromkeys([*asked, *spell(scene), *locate(scene), *relate(scene)]))
 
-    def turn(self, question: Question) -> tuple[list[int], list[int]]:
+    def turn(self, question: Question) -> Turn:
         """Token ids from the picture's end to the answer's, and for each the next one if that is part of the answer."""
         asked = self.tokenizer.encode(f"\n{question.text}", add_special_tokens=False).ids
         answer = [*self.tokenizer.encode(question.answer, add_special_tokens=False).ids, END]
         return [*asked, ASSISTANT, *answer], [*[IGNORED] * len(asked), *answer, IGNORED]
 
-    def places(self, scene: Scene, tokens: list[int]) -> list[tuple[int, int]]:
-        """For each token of a turn column and row of the shape whose name ends there."""
-        found = [(IGNORED, IGNORED)] * len(tokens)
+    def named(self, scene: Scene, tokens: list[int]) -> list[tuple[int, Shape]]:
+        """The shapes that a turn names, in order, and the token that each name ends with."""
+        found = []
         for shape in named_once(scene):
             name = self.tokenizer.encode(f" {name_of(shape)}", add_special_tokens=False).ids
-            for end in range(len(name), len(tokens) + 1):
-                if tokens[end - len(name) : end] == name:
-                    found[end - 1] = place_of(shape, scene)
-        return found
+            ends = range(len(name), len(tokens) + 1)
+            found += [(end - 1, shape) for end in ends if tokens[end - len(name) : end] == name]
+        return sorted(found, key=lambda each: each[0])
+
+    def places(self, scene: Scene, tokens: list[int]) -> list[Told]:
+        """For each token of a turn column and row of the shape whose name ends there."""
+        places: list[Told] = [(IGNORED,) * 2] * len(tokens)
+        for end, shape in self.named(scene, tokens):
+            places[end] = place_of(shape, scene)
+        return places
+
+    def sides(self, scene: Scene, tokens: list[int]) -> list[Told]:
+        """For the token of a turn where a second name ends on which side of the second shape the first is."""
+        sides: list[Told] = [(IGNORED,) * SIDES] * len(tokens)
+        is_so = tokens[-2] == self.tokenizer.token_to_id("yes")
+        for (_, one), (end, other) in pairwise(self.named(scene, tokens)):
+            sides[end] = sides_of(one, other, is_so)
+        return sides
 
 
-def named_once(scene: Scene) -> list[Shape]:
-    """The shapes that colour and kind tell from all others."""
-    names = Counter(name_of(shape) for shape in scene.shapes)
-    return [shape for shape in scene.shapes if names[name_of(shape)] == 1]
-
-
-def place_of(shape: Shape, scene: Scene) -> tuple[int, int]:
-    """Column and row of the base crop's patch in which the middle of a shape is."""
-    return int(shape.x * SIDE / scene.width), int(shape.y * SIDE / scene.height)
-
-
-def locate(scene: Scene) -> list[Question]:
-    """Where the middle of each shape is, as column and row of the base crop's patches: what relations compare.
-
-    Asked in training only. The tokenizer spells what it has no words for.
-    """
+def _told(
+    tell: Callable[[Scene, list[int]], list[Told]], scenes: list[Scene], turns: list[list[Turn]]
+) -> list[list[Told]]:
+    """What is told of each token of all turns, for each scene."""
     return [
-        Question("relation", f"Where is the {name_of(shape)}?", "".join(map(str, place_of(shape, scene))))
-        for shape in named_once(scene)
+        [each for tokens, _ in asked for each in tell(scene, tokens)]
+        for scene, asked in zip(scenes, turns, strict=True)
     ]
 
 
-def relate(scene: Scene) -> list[Question]:
-    """Several more questions about relations, none twice: one for a picture teaches too little to be learnt from."""
-    source = random.Random(f"relations {scene.seed}")
-    made = [MAKERS["relation"](scene, source) for _ in range(RELATIONS)]
-    return list(dict.fromkeys(question for question in made if question))
+def _task(question: Question) -> int:
+    return TASKS.index(question.task)
+
+
+def _repeated(numbers: Iterable[int], turns: list[Turn]) -> list[int]:
+    """Each turn's number, once for each of its tokens."""
+    return [number for number, (tokens, _) in zip(numbers, turns, strict=False) for _ in tokens]
 
 
 def _pad(rows: Any, value: int, *shape: int) -> torch.Tensor:

@@ -13,24 +13,28 @@ from evaluation.demo.questions import TASKS
 from evaluation.demo.scene import CROP
 from evaluation.demo.training.conversation import PREFIX
 from evaluation.demo.training.labels import IGNORED, SIDE
+from evaluation.demo.training.relations import SIDES
 from gprune_vllm.layout import grid_index
 from gprune_vllm.plan import PruneSpec, plan_tokens
 
 LOOKED_UP = (2, 3)
 """Layers after which the place of a shape is to be known, so that those that follow can compare two."""
+COMPARED = (3,)
+"""Layers after which it is to be known on which side of a shape the one named before it is."""
 
 
 class Reader(nn.Module):
     """A LLaVA-NeXT whose tower does not learn, and which reads pictures of one size in each batch.
 
-    In training a head tells the place of each shape where its name ends: what a relation compares is found there before
-    it is compared, which it hardly learns from yes and no alone. The head is not part of the model.
+    In training heads tell the place of each shape where its name ends, and on which side of the shape named before it
+    is: how a relation is found, which is hardly learnt from yes and no alone. The heads are not part of the model.
     """
 
     def __init__(self, model: LlavaNextForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
         self.place = nn.Linear(model.config.text_config.hidden_size, 2 * SIDE, dtype=model.dtype)
+        self.side = nn.Linear(model.config.text_config.hidden_size, SIDES * 2, dtype=model.dtype)
         model.model.vision_tower.requires_grad_(False)
 
     def visual_tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -77,6 +81,12 @@ class Reader(nn.Module):
         logits: Tensor = self.place(states).float().unflatten(-1, (2, SIDE))  # [scenes, num_tokens, 2, SIDE]
         return logits
 
+    def sides(self, states: Tensor) -> Tensor:
+        """Logits of on which side of the shape named at a token the one named before it is, and of whether that is as
+        the question says, `[scenes, num_tokens, SIDES, 2]`."""
+        logits: Tensor = self.side(states).float().unflatten(-1, (SIDES, 2))  # [scenes, num_tokens, SIDES, 2]
+        return logits
+
 
 def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
     """Let all questions about a picture see it and none see another, as if each had been put alone.
@@ -112,13 +122,21 @@ def reader_loss(reader: Reader, batch: dict[str, Any]) -> tuple[Tensor, dict[str
     figures: dict[str, float] = {
         task: float(right[tasks == number].float().mean()) for number, task in enumerate(TASKS)
     }
-    located, figures["place"] = place_loss([reader.places(states[layer]) for layer in LOOKED_UP], batch["places"])
-    return functional.cross_entropy(logits, tokens) + located, figures
+    located, figures["place"] = found_loss([reader.places(states[layer]) for layer in LOOKED_UP], batch["places"])
+    compared, figures["side"] = found_loss([reader.sides(states[layer]) for layer in COMPARED], batch["sides"])
+    return functional.cross_entropy(logits, tokens) + located + compared, figures
 
 
-def place_loss(found: Sequence[Tensor], places: Tensor) -> tuple[Tensor, float]:
-    """Cross-entropy of logits `[scenes, num_tokens, 2, SIDE]` over `places` `[scenes, num_tokens, 2]`, on average over
-    all that were found, and the fraction of columns and rows that the last of them tells."""
-    loss = sum(functional.cross_entropy(each.flatten(0, 2), places.flatten()) for each in found) / len(found)
-    wanted = places != IGNORED
-    return torch.as_tensor(loss), float((found[-1].argmax(-1) == places)[wanted].float().mean())
+def found_loss(found: Sequence[Tensor], wanted: Tensor) -> tuple[Tensor, float]:
+    """Cross-entropy of logits `[scenes, num_tokens, told, classes]` over the classes wanted, on average over all that
+    were found, and the fraction that the last of them tells. Nothing may be wanted at all.
+
+    Args:
+        found: of one layer each.
+        wanted: `[scenes, num_tokens, told]`, `IGNORED` where there is nothing to tell.
+    """
+    known = wanted != IGNORED
+    targets = wanted[known]
+    losses = [functional.cross_entropy(each[known], targets, reduction="sum") for each in found]
+    loss = torch.stack(losses).mean() / max(1, len(targets))
+    return loss, float((found[-1].argmax(-1)[known] == targets).float().mean())

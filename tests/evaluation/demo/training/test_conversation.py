@@ -7,9 +7,10 @@ from evaluation.demo.checkpoint import build_processor
 from evaluation.demo.questions import TASKS, all_texts, make_questions, name_of
 from evaluation.demo.scene import Scene, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
-from evaluation.demo.training.conversation import Conversations, Lesson, named_once, place_of, relate
+from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.export import OPTIONS
-from evaluation.demo.training.labels import IGNORED, SIDE
+from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.relations import SIDES, named_once, place_of, relate
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,22 @@ def test_a_place_is_told_where_the_name_of_a_shape_ends(
     assert {shape for _, shape in told} == set(named_once(scene))
 
 
-def test_places_are_patches_of_the_base_crop() -> None:
-    for seed in range(20):
-        scene = make_scene(seed, "train")
-        for shape in scene.shapes:
-            column, row = place_of(shape, scene)
-            assert abs((column + 0.5) * scene.width / SIDE - shape.x) <= scene.width / SIDE / 2
-            assert abs((row + 0.5) * scene.height / SIDE - shape.y) <= scene.height / SIDE / 2
+def test_sides_are_what_questions_about_relations_ask_for(
+    conversations: Conversations, tokenizer: Tokenizer, scene: Scene
+) -> None:
+    answers = set()
+    for question in relate(scene):
+        tokens, _ = conversations.turn(question)
+        sides = conversations.sides(scene, tokens)
+        (told,) = [end for end, side in enumerate(sides) if side != (IGNORED,) * SIDES]
+        assert tokenizer.decode(tokens[: told + 1]).endswith(question.text.removesuffix("?").split(" the ")[-1])
+        left, above, is_so = sides[told]
+        sides_are = {"left of": left == 1, "right of": left == 0, "above": above == 1, "below": above == 0}
+        (asked,) = [answer for side, answer in sides_are.items() if side in question.text]
+        assert is_so == asked
+        assert question.answer == ("yes" if asked else "no")
+        answers.add(question.answer)
+    assert answers == {"yes", "no"}
 
 
 def test_many_relations_are_asked_about_and_none_twice(conversations: Conversations, scene: Scene) -> None:
@@ -59,10 +69,6 @@ def test_many_relations_are_asked_about_and_none_twice(conversations: Conversati
     assert set(make_questions(scene)) < set(asked)
     assert {question.task for question in asked} == set(TASKS)
     assert len({question for question in asked if question in relate(scene)}) > 4
-
-
-def test_a_picture_with_one_shape_has_no_relations() -> None:
-    assert relate(make_scene(0, "train", most_shapes=1)) == []
 
 
 @pytest.mark.parametrize("most_shapes", [1, 5])
@@ -74,6 +80,7 @@ def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conve
         assert (asked == {"relation"}) == bool(relate(scene))
         assert asked
     assert batch["places"].shape == (*batch["tokens"].shape, 2)
+    assert batch["sides"].shape == (*batch["tokens"].shape, SIDES)
 
 
 def test_the_first_batches_are_of_relations(tokenizer: Tokenizer) -> None:

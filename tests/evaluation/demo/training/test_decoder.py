@@ -8,7 +8,7 @@ from evaluation.demo.questions import all_texts
 from evaluation.demo.scene import GRIDS, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
-from evaluation.demo.training.decoder import Reader
+from evaluation.demo.training.decoder import Reader, found_loss
 from evaluation.demo.training.export import OPTIONS, build_model
 from evaluation.demo.training.labels import IGNORED
 
@@ -62,3 +62,21 @@ def test_batches_are_reproducible_and_begin_with_small_pictures() -> None:
         assert torch.equal(batch["pixels"], other["pixels"])
         assert torch.equal(batch["tokens"], other["tokens"])
         assert (batch["labels"] != IGNORED).any()
+
+
+def test_only_what_is_wanted_counts_for_what_is_found() -> None:
+    wanted = torch.tensor([[[1, IGNORED], [0, 1]]])  # [scenes, num_tokens, 2]
+    right = torch.nn.functional.one_hot(wanted.clamp(0), 2) * 20.0
+    loss, fraction = found_loss([right, right], wanted)
+    assert loss < 1e-6
+    assert fraction == 1
+    loss, fraction = found_loss([right, -right], wanted)
+    torch.testing.assert_close(loss, torch.tensor(10.0))
+    assert fraction == 0
+
+
+def test_nothing_wanted_costs_nothing() -> None:
+    loss, fraction = found_loss([torch.ones(1, 3, 2, 4, requires_grad=True)], torch.full((1, 3, 2), IGNORED))
+    loss.backward()
+    assert loss == 0
+    assert fraction != fraction
