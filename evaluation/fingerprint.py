@@ -16,9 +16,11 @@ def digest(*parts: Any) -> str:
 
 
 def model_digest(model: str) -> str:
-    """A name of a checkpoint: of its files where it is a folder, else its own."""
+    """A name of a checkpoint: of its files but for its card where it is a folder, else its own."""
     folder = Path(model)
-    return digest([_file_digest(file) for file in sorted(folder.iterdir())]) if folder.is_dir() else digest(model)
+    if not folder.is_dir():
+        return digest(model)
+    return digest([_file_digest(file) for file in sorted(folder.iterdir()) if file.suffix != ".md"])
 
 
 def code_digest() -> str:

@@ -78,6 +78,7 @@ def test_fingerprints_tell_models_and_settings_apart(tmp_path: Path) -> None:
     for name, weights in (("one", b"1"), ("same", b"1"), ("other", b"2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(weights)
+        (tmp_path / name / "README.md").write_text(f"The card of {name}.")
     one, same, other = (model_digest(str(tmp_path / name)) for name in ("one", "same", "other"))
     assert one == same != other
     assert model_digest("org/one") != model_digest("org/other")
