@@ -133,8 +133,8 @@ def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -
     assert max(running + waiting for running, waiting in crowd.queues) <= LIMIT
 
     answered, refused = crowd.outcomes["answered"], crowd.outcomes["refused"]
-    expected = {"queue": (0, 0), "served": answered, "finished": answered, "refused": refused}
-    deadline = time.monotonic() + HANG
+    expected = {"served": answered, "finished": answered, "refused": refused}
+    deadline = time.monotonic() + HANG / 4
     while (counted := counts(small_server)) != expected and time.monotonic() < deadline:
         time.sleep(0.1)  # an answer's last byte may be here before it is counted
     assert counted == expected
@@ -143,7 +143,6 @@ def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -
 def counts(server: Server) -> dict[str, object]:
     """What a server's metrics say of its requests."""
     return {
-        "queue": queue(server),
         "served": server.total("gprune_requests_total"),
         "finished": server.total("vllm:request_success_total"),
         "refused": server.total("vllm:admission_rejections_total"),
