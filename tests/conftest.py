@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from evaluation.demo.checkpoint import write_checkpoint
-from tests.oracle import Oracle
-from tests.servers import API_KEY, Server, serve
+from tests.support.oracle import Oracle
+from tests.support.servers import API_KEY, Server, serve
 
 # The same examples every time, and no clock.
 SKIPPED = [HealthCheck.too_slow, HealthCheck.filter_too_much]

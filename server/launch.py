@@ -1,0 +1,129 @@
+"""Launch a server as a child process, wait until it is healthy, and stop it with everything it started."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+HOST = "127.0.0.1"
+START_LIMIT = 1800
+"""Seconds until a server must be healthy. A large model takes minutes to load and to compile."""
+STOP_LIMIT = 30
+"""Seconds between SIGTERM and SIGKILL."""
+LOG_TAIL = 4000
+"""Characters of a server's log that an error message shows."""
+
+
+class LaunchError(RuntimeError):
+    """The server stopped or was not healthy in time. The message ends with the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchedServer:
+    """A running server.
+
+    Attributes:
+        url: its address, without a path.
+        log: the file that holds its output.
+        process: the process that was started, leader of its own process group.
+    """
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """End the process group: SIGTERM first, SIGKILL after `STOP_LIMIT`."""
+        self.process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=STOP_LIMIT)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def launched(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, start_limit: float = START_LIMIT
+) -> Iterator[LaunchedServer]:
+    """Run `command` with `--host` and a free `--port` until the context ends.
+
+    Args:
+        command: the program and its arguments.
+        log: file for the output, standard error included.
+        environment: the child's whole environment; None passes on this process's.
+        start_limit: seconds until the server must be healthy.
+
+    Raises:
+        LaunchError: the server does not start.
+    """
+    server = launch(command, log, environment, start_limit)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def launch(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, start_limit: float = START_LIMIT
+) -> LaunchedServer:
+    """Start `command` as `launched` does; the caller stops the server.
+
+    Raises:
+        LaunchError: the server does not start.
+    """
+    port = free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--host", HOST, "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    server = LaunchedServer(f"http://{HOST}:{port}", log, process)
+    try:
+        wait_until_healthy(server, start_limit)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def wait_until_healthy(server: LaunchedServer, start_limit: float = START_LIMIT) -> None:
+    """Wait until `/health` answers 200.
+
+    Raises:
+        LaunchError: the server stopped, or is not healthy within `start_limit` seconds.
+    """
+    deadline = time.monotonic() + start_limit
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise LaunchError(f"the server stopped; its log {server.log} ends with\n{tail(server.log)}")
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{server.url}/health", timeout=5).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.2)
+    raise LaunchError(
+        f"the server is not healthy after {start_limit:.0f} s; its log {server.log} ends with\n{tail(server.log)}"
+    )
+
+
+def tail(log: Path) -> str:
+    """The end of a log."""
+    return log.read_text(errors="replace")[-LOG_TAIL:]
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,69 @@
+"""Adapters of the language model, of the tower and of the projector work on pruned images."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.support import photos
+from tests.support.oracle import Oracle
+from tests.support.questions import QUESTION, ask
+from tests.support.servers import Server, serve
+
+RANK, ALPHA = 4, 8
+# As Transformers names the modules, and as published checkpoints and their adapters do.
+TARGETS = {
+    "model.language_model.layers.0.self_attn.q_proj": "language_model.model.layers.0.self_attn.q_proj",
+    "model.language_model.layers.1.mlp.down_proj": "language_model.model.layers.1.mlp.down_proj",
+    "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
+    "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
+}
+IMAGES = [photos.china(), photos.generated(100, 300)]
+
+
+@pytest.fixture(scope="module")
+def adapted(checkpoint: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
+    """The oracle with an adapter merged into its weights, and the adapter as PEFT saves it."""
+    oracle, adapter = Oracle(checkpoint), {}
+    generator = torch.Generator().manual_seed(0)
+    for name, published in TARGETS.items():
+        weight = oracle.model.get_parameter(f"{name}.weight")
+        down = torch.randn(RANK, weight.shape[1], generator=generator) * 0.1
+        up = torch.randn(weight.shape[0], RANK, generator=generator) * 0.1
+        weight.data += ALPHA / RANK * up @ down
+        adapter |= {
+            f"base_model.model.{published}.lora_A.weight": down,
+            f"base_model.model.{published}.lora_B.weight": up,
+        }
+    return oracle, adapter
+
+
+@pytest.fixture(scope="module")
+def adapter_server(
+    checkpoint: Path, adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("adapter")
+    targets = sorted({name.rpartition(".")[2] for name in TARGETS})
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "target_modules": targets, "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    save_file(adapted[1], folder / "adapter_model.safetensors")
+    arguments = ("--enable-lora", "--enable-tower-connector-lora", "--max-lora-rank", "8", "--lora-modules")
+    with serve(checkpoint, folder / "server.log", *arguments, f"adapter={folder}") as running:
+        yield running
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("images", [IMAGES[:1], IMAGES], ids=["one image", "two images"])
+def test_adapter_equals_merged_weights(
+    adapter_server: Server, adapted: tuple[Oracle, dict[str, torch.Tensor]], images: list[Image.Image], ratio: float
+) -> None:
+    oracle, _ = adapted
+    answer = ask(adapter_server, images, ratio, model="adapter")
+    expected = oracle.generate(images, oracle.chat(*images, QUESTION), ratio)
+    assert answer.token_ids[: len(expected)] == tuple(token for token, _ in expected)
+    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=1e-3)
+    assert answer.token_ids != ask(adapter_server, images, ratio).token_ids

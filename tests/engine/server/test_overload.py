@@ -1,0 +1,155 @@
+"""More requests than a server takes, for a while: each is answered or told to come again, and none is lost."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.support import photos
+from tests.support.questions import ask, messages
+from tests.support.servers import MODEL, Server, serve
+
+CHAT = "/v1/chat/completions"
+RUNNING, LIMIT = 2, 8
+CLIENTS, REQUESTS = 24, 6  # requests of each client, one after the other
+TOKENS = 128  # so that requests wait for the engine, not for their images, whatever the machine
+HELD = 32  # refusals until which the engine is held up
+PHOTOS = [photos.generated(200, 150, seed) for seed in range(3)]
+HANG = 120  # seconds after which something hangs; no measure of speed
+
+
+@pytest.fixture(scope="module")
+def small_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that computes two requests at once and lets six more wait."""
+    log = tmp_path_factory.mktemp("small") / "server.log"
+    arguments = ("--max-num-seqs", str(RUNNING), "--max-num-queued-reqs", str(LIMIT))
+    with serve(checkpoint, log, *arguments) as running:
+        yield running
+
+
+class Crowd:
+    """Clients that ask again as soon as they are answered.
+
+    Attributes:
+        outcomes: how many requests were answered and refused.
+        first_tokens: seconds until those that were answered had their first token.
+        queues: `vllm:num_requests_running` and `_waiting`, looked at again and again.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        (self._engine,) = [process for process in children if process.name() == "VLLM::EngineCore"]
+        self.outcomes: Counter[str] = Counter()
+        self.first_tokens: list[float] = []
+        self.queues: list[tuple[float, float]] = []
+
+    async def rush(self) -> None:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=self._server.url, timeout=HANG, limits=limits) as client:
+            watch = asyncio.create_task(self._watch())
+            clients = (self._come_again(client, number) for number in range(CLIENTS))
+            await asyncio.gather(self._hold_up(), *clients)
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    async def _hold_up(self) -> None:
+        """Stop the engine until requests are refused: then some wait for it, however fast it is."""
+        self._engine.suspend()
+        try:
+            async with asyncio.timeout(HANG):
+                while self.outcomes["refused"] < HELD:
+                    await asyncio.sleep(0.01)
+        finally:
+            self._engine.resume()
+
+    async def _watch(self) -> None:
+        while True:
+            self.queues.append(await asyncio.to_thread(queue, self._server))
+
+    async def _come_again(self, client: httpx.AsyncClient, number: int) -> None:
+        for turn in range(REQUESTS):
+            body: dict[str, Any] = {"max_tokens": TOKENS, "ignore_eos": True, "prune_ratio": turn % 3 * 0.4}
+            body |= {"model": MODEL, "messages": messages([PHOTOS[turn % 3]], f"Client {number}, {turn}?")}
+            if (number + turn) % 4 == 0:
+                body |= {"stream": True, "stream_options": {"include_usage": True}}
+            asked = time.monotonic()
+            async with client.stream("POST", CHAT, json=body) as response:
+                if response.status_code == 503:
+                    await self._check_refusal(response)
+                else:
+                    await self._check_answer(response, asked)
+
+    async def _check_refusal(self, response: httpx.Response) -> None:
+        assert int(response.headers["Retry-After"]) > 0
+        assert json.loads(await response.aread())["error"]["code"] == 503
+        self.outcomes["refused"] += 1
+        await asyncio.sleep(0.1)
+
+    async def _check_answer(self, response: httpx.Response, asked: float) -> None:
+        assert response.status_code == 200
+        lines = [(line, time.monotonic() - asked) async for line in response.aiter_lines() if line]
+        if response.headers["Content-Type"].startswith("text/event-stream"):
+            self.first_tokens.append(lines[0][1])
+            *_, (last, _), (usage, _), (end, _) = [(line.removeprefix("data: "), when) for line, when in lines]
+            assert end == "[DONE]"
+            final, used = json.loads(last), json.loads(usage)["usage"]
+        else:
+            final = json.loads("".join(line for line, _ in lines))
+            used = final["usage"]
+        assert final["choices"][0]["finish_reason"] == "length"
+        assert used["completion_tokens"] == TOKENS
+        self.outcomes["answered"] += 1
+
+
+def queue(server: Server) -> tuple[float, float]:
+    metrics = server.metrics().items()
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+    running, waiting = (sum(value for sample, value in metrics if sample.partition("{")[0] == name) for name in names)
+    return running, waiting
+
+
+def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -> None:
+    crowd = Crowd(small_server)
+    asyncio.run(crowd.rush())
+    print(f"\n{dict(crowd.outcomes)}, running and waiting at each look: {crowd.queues}")
+    print("seconds to the first token, deciles:", [round(each, 2) for each in quantiles(crowd.first_tokens, n=10)])
+
+    assert crowd.outcomes.total() == CLIENTS * REQUESTS
+    assert crowd.outcomes["answered"]
+    assert crowd.outcomes["refused"]
+    assert max(waiting for _, waiting in crowd.queues) > 0
+    assert max(running for running, _ in crowd.queues) <= RUNNING
+    assert max(running + waiting for running, waiting in crowd.queues) <= LIMIT
+
+    answered, refused = crowd.outcomes["answered"], crowd.outcomes["refused"]
+    expected = {"served": answered, "finished": answered, "refused": refused}
+    deadline = time.monotonic() + HANG / 4
+    while (counted := counts(small_server)) != expected and time.monotonic() < deadline:
+        time.sleep(0.1)  # an answer's last byte may be here before it is counted
+    assert counted == expected
+
+
+def counts(server: Server) -> dict[str, object]:
+    """What a server's metrics say of its requests."""
+    return {
+        "served": server.total("gprune_requests_total"),
+        "finished": server.total("vllm:request_success_total"),
+        "refused": server.total("vllm:admission_rejections_total"),
+    }
+
+
+def test_a_server_that_was_overloaded_serves_as_before(small_server: Server) -> None:
+    before = ask(small_server, PHOTOS[:2], 0.5, cache_salt="before")
+    asyncio.run(Crowd(small_server).rush())
+    assert ask(small_server, PHOTOS[:2], 0.5, cache_salt="after") == before

@@ -1,0 +1,193 @@
+"""The kustomizations: valid to the last key, hardened, and consistent in themselves."""
+
+import copy
+import ipaddress
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.deploy.kinds import kubernetes_complaints
+from tests.support.tools import ROOT, checkov, prune_settings, render, serve_arguments
+from tests.support.servers import Server
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS = sorted(folder.name for folder in (KUBERNETES / "overlays").iterdir())
+# What checkov would have otherwise, and why it is as it is.
+EXCEPTIONS = {
+    "CKV_K8S_15": "a version's image does not change, and nodes keep it: it need not be pulled at every start",
+    "CKV_K8S_35": "vLLM takes its API key from an environment variable",
+    "CKV_K8S_43": "an image's digest is known when it has been pushed: docs/operations.md pins it then",
+}
+
+
+@cache
+def objects(overlay: str) -> dict[str, dict[str, Any]]:
+    """The objects of an overlay, by kind: each is there once."""
+    rendered = render(KUBERNETES / "overlays" / overlay)
+    assert len({each["kind"] for each in rendered}) == len(rendered)
+    return {each["kind"]: each for each in rendered}
+
+
+def pod(overlay: str) -> dict[str, Any]:
+    return objects(overlay)["Deployment"]["spec"]["template"]["spec"]
+
+
+def container(overlay: str) -> dict[str, Any]:
+    (only,) = pod(overlay)["containers"]
+    return only
+
+
+def test_overlays_are_those_of_the_documentation() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert all(f"deploy/kubernetes/overlays/{overlay}" in text for overlay in OVERLAYS)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_objects_have_no_key_that_their_kind_does_not_know(overlay: str) -> None:
+    found = {kind: kubernetes_complaints(each) for kind, each in objects(overlay).items()}
+    assert not any(found.values()), found
+
+
+def hardening(overlay: str, folder: Path, changed: dict[str, Any] | None = None) -> set[str]:
+    """Names of checkov's checks that an overlay fails."""
+    file = folder / "rendered.yaml"
+    file.write_text(yaml.safe_dump_all((objects(overlay) | (changed or {})).values()))
+    return set(re.findall(r"CKV2?_K8S_\d+", checkov("--framework", "kubernetes", "--file", file)))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_hardening_has_no_gap_but_those_explained(overlay: str, tmp_path: Path) -> None:
+    assert hardening(overlay, tmp_path) == set(EXCEPTIONS)
+
+
+def test_hardening_check_sees_a_gap(tmp_path: Path) -> None:
+    deployment = copy.deepcopy(objects("one-gpu")["Deployment"])
+    del deployment["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    assert "CKV_K8S_22" in hardening("one-gpu", tmp_path, {"Deployment": deployment})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_arguments_are_those_of_vllm(overlay: str) -> None:
+    arguments = serve_arguments(container(overlay)["args"])
+    assert int(container(overlay)["resources"]["limits"]["nvidia.com/gpu"]) == arguments.tensor_parallel_size
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_settings_are_settings(overlay: str) -> None:
+    configuration = objects(overlay)["ConfigMap"]
+    prune_settings(configuration["data"])
+    assert {"configMapRef": {"name": configuration["metadata"]["name"]}} in container(overlay)["envFrom"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_requests_under_way_are_finished_before_the_pod_is_killed(overlay: str) -> None:
+    *_, pause = container(overlay)["lifecycle"]["preStop"]["exec"]["command"]
+    drained = int(pause) + serve_arguments(container(overlay)["args"]).shutdown_timeout
+    assert drained + 30 <= pod(overlay)["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_first_start_may_take_long(overlay: str) -> None:
+    probe = container(overlay)["startupProbe"]
+    allowed = probe["periodSeconds"] * probe["failureThreshold"]
+    assert 1800 <= allowed < objects(overlay)["Deployment"]["spec"]["progressDeadlineSeconds"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_find_the_pods(overlay: str) -> None:
+    labels = objects(overlay)["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    kinds = objects(overlay)
+    (spread,) = pod(overlay)["topologySpreadConstraints"]
+    assert kinds["Service"]["spec"]["selector"] == labels
+    for selector in (
+        kinds["Deployment"]["spec"]["selector"],
+        kinds["PodDisruptionBudget"]["spec"]["selector"],
+        kinds["PodMonitor"]["spec"]["selector"],
+        kinds["NetworkPolicy"]["spec"]["podSelector"],
+        spread["labelSelector"],
+    ):
+        assert selector == {"matchLabels": labels}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ports_are_the_containers(overlay: str) -> None:
+    (port,) = container(overlay)["ports"]
+    (service,) = objects(overlay)["Service"]["spec"]["ports"]
+    (endpoint,) = objects(overlay)["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    (rule,) = objects(overlay)["NetworkPolicy"]["spec"]["ingress"]
+    probes = [container(overlay)[f"{name}Probe"]["httpGet"]["port"] for name in ("startup", "readiness", "liveness")]
+    named = [service["targetPort"], endpoint["port"], *(each["port"] for each in rule["ports"]), *probes]
+    assert named == [port["name"]] * 6
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_caches_and_temporary_files_are_all_that_can_be_written(overlay: str) -> None:
+    assert container(overlay)["securityContext"]["readOnlyRootFilesystem"] is True
+    places = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
+    assert places == {"model-cache": "/cache", "temporary": "/tmp", "shared-memory": "/dev/shm"}
+    assert {volume["name"] for volume in pod(overlay)["volumes"]} == set(places)
+
+
+# An address that hypothesis takes from the special ranges of IANA's registries as often as from anywhere else.
+@settings(deadline=None)
+@given(st.ip_addresses())
+def test_images_are_fetched_from_public_addresses_alone(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    if admitted(address, 443):
+        assert address.is_global
+        assert not address.is_multicast
+        assert not getattr(address, "sixtofour", None)
+        assert not getattr(address, "teredo", None)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "140.82.121.4", "192.167.255.255", "2606:4700::1111"])
+def test_public_addresses_are_reached_by_http_alone(address: str) -> None:
+    public = ipaddress.ip_address(address)
+    assert [port for port in (22, 53, 80, 443, 5432, 6379) if admitted(public, port)] == [80, 443]
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fd00:ec2::254", "10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
+)
+def test_private_addresses_and_metadata_services_are_out_of_reach(address: str) -> None:
+    assert not any(admitted(ipaddress.ip_address(address), port) for port in (53, 80, 443))
+
+
+def test_dns_is_asked_of_the_cluster() -> None:
+    names, _ = objects("one-gpu")["NetworkPolicy"]["spec"]["egress"]
+    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert names["to"][0] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    assert admitted(ipaddress.ip_address("169.254.20.10"), 53)
+
+
+def admitted(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
+    """Whether the NetworkPolicy lets a server connect to an address outside of the cluster."""
+    for rule in objects("one-gpu")["NetworkPolicy"]["spec"]["egress"]:
+        if port in [allowed["port"] for allowed in rule["ports"]]:
+            for block in (peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer):
+                inside = address in ipaddress.ip_network(block["cidr"])
+                if inside and not any(address in ipaddress.ip_network(cidr) for cidr in block.get("except", [])):
+                    return True
+    return False
+
+
+def test_autoscaler_scales_the_deployment_by_metrics_that_vllm_has(server: Server) -> None:
+    spec = objects("autoscaled")["ScaledObject"]["spec"]
+    assert spec["scaleTargetRef"]["name"] == objects("autoscaled")["Deployment"]["metadata"]["name"]
+    assert "replicas" not in objects("autoscaled")["Deployment"]["spec"]
+    exposed = {name.partition("{")[0] for name in server.metrics()}
+    named = [re.findall(r"vllm:\w+", trigger["metadata"]["query"]) for trigger in spec["triggers"]]
+    assert named == [["vllm:num_requests_waiting"], ["vllm:num_requests_running"]]
+    assert {name for names in named for name in names} <= exposed
+
+
+def test_many_servers_share_a_cache_that_many_nodes_can_mount() -> None:
+    assert objects("autoscaled")["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteMany"]

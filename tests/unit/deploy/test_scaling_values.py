@@ -1,0 +1,94 @@
+"""Files for charts and operators of others: arguments that vLLM knows, and settings that are valid."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.tools import ROOT, prune_settings, serve_arguments
+
+VALUES = ROOT / "deploy" / "values"
+NAMES = sorted(file.stem for file in VALUES.iterdir())
+MODEL = "llava-hf/llava-v1.6-mistral-7b-hf"
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((VALUES / f"{name}.yaml").read_text())
+
+
+def environments(document: Any) -> Iterator[dict[str, str]]:
+    """The environments of all containers in a document."""
+    if isinstance(document, dict):
+        if "env" in document:
+            yield {variable["name"]: variable["value"] for variable in document["env"]}
+        for value in document.values():
+            yield from environments(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from environments(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_container_loads_the_plugin_with_valid_settings(name: str) -> None:
+    found = list(environments(load(name)))
+    assert found
+    for environment in found:
+        assert environment["VLLM_PLUGINS"] == "gprune"
+        prune_settings(environment)
+
+
+def started_with(name: str) -> list[str]:
+    """The arguments with which `vllm serve` is started in the end."""
+    document = load(name)
+    if name == "production-stack":
+        return [MODEL, *document["servingEngineSpec"]["modelSpec"][0]["vllmConfig"]["extraArgs"]]
+    if name == "llm-d-modelservice":
+        return [MODEL, *document["decode"]["containers"][0]["args"]]
+    if name == "kserve":
+        return ["/mnt/models", *next(environments(document))["VLLM_ADDITIONAL_ARGS"].split()]
+    (script,) = document["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["args"]
+    return shlex.split(script.partition("vllm serve ")[2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_are_those_of_vllm(name: str) -> None:
+    assert serve_arguments(started_with(name))
+
+
+def test_pipeline_has_contiguous_positions_and_a_gpu_for_every_rank() -> None:
+    arguments = serve_arguments(started_with("ray"))
+    assert arguments.distributed_executor_backend == "ray"
+    document = load("ray")["spec"]
+    groups = [(1, document["headGroupSpec"]), *((group["replicas"], group) for group in document["workerGroupSpecs"])]
+    gpus = 0
+    for replicas, group in groups:
+        (node,) = group["template"]["spec"]["containers"]
+        assert node["resources"]["limits"]["nvidia.com/gpu"] == group["rayStartParams"]["num-gpus"]
+        gpus += replicas * int(group["rayStartParams"]["num-gpus"])
+        assert prune_settings(next(environments(node))).prune_positions == "contiguous"
+    assert gpus == arguments.pipeline_parallel_size * arguments.tensor_parallel_size
+    assert arguments.pipeline_parallel_size > 1
+
+
+def test_ray_is_of_the_version_that_the_image_holds() -> None:
+    (installed,) = re.findall(r"ray\[default\]==([\d.]+)", (ROOT / "Dockerfile").read_text())
+    assert load("ray")["spec"]["rayVersion"] == installed
+
+
+def test_production_stack_does_not_turn_prefix_caching_off() -> None:
+    """Its chart does, where the values do not say otherwise."""
+    (model,) = load("production-stack")["servingEngineSpec"]["modelSpec"]
+    assert model["vllmConfig"]["enablePrefixCaching"] is True
+
+
+def test_versions_of_the_image_are_the_projects() -> None:
+    files = [*VALUES.iterdir(), *(ROOT / "deploy").glob("kubernetes/**/*.yaml"), ROOT / "deploy/compose/compose.yaml"]
+    texts = "\n".join(file.read_text() for file in files)
+    named = re.findall(r"gprune-vllm:(\d[\w.]*)", texts) + re.findall(r"newTag: (\S+)", texts)
+    named += [load("production-stack")["servingEngineSpec"]["modelSpec"][0]["tag"]]
+    version = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert set(named) == set(version)
+    assert len(named) > 6

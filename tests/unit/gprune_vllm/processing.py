@@ -1,0 +1,60 @@
+"""A prompt with images on its way through the processor, and what to look at in the result."""
+
+from typing import Any
+
+from PIL import Image
+from vllm.multimodal.cache import BaseMultiModalProcessorCache
+from vllm.multimodal.processing.context import TimingContext
+from vllm.multimodal.processing.inputs import ProcessorInputs
+
+from gprune_vllm.plan import PlannedImage, TokenPlan
+from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
+from tests.unit.gprune_vllm.support import GEOMETRIES
+from tests.support.photos import generated
+
+BEGIN, IMAGE, TEXT = 1, 3, 40
+DEMO = GEOMETRIES["demo"]
+PHOTO = generated(300, 200)  # width and height
+LARGE = generated(224, 224)
+
+
+def process(
+    processor: GPruneLlavaNextMultiModalProcessor,
+    *images: Image.Image,
+    text: int = 1,
+    cache: BaseMultiModalProcessorCache | None = None,
+    **kwargs: object,
+) -> Any:
+    """Process a prompt of `<s>`, the images, and so many tokens of text, with these processor arguments."""
+    prompt = [BEGIN] + [IMAGE] * len(images) + [TEXT] * text
+    return process_prompt(processor, prompt, list(images), kwargs, cache)
+
+
+def process_prompt(
+    processor: GPruneLlavaNextMultiModalProcessor,
+    prompt: list[int],
+    images: list[Image.Image],
+    kwargs: dict[str, object],
+    cache: BaseMultiModalProcessorCache | None = None,
+) -> Any:
+    """Process any prompt, with these processor arguments."""
+    items = processor.info.parse_mm_data({"image": images}, validate=False)
+    inputs = ProcessorInputs(prompt, items, hf_processor_mm_kwargs=kwargs, cache=cache)
+    return processor.apply(inputs, TimingContext(enabled=False))
+
+
+def plan_of(image: Image.Image, ratio: float = 0.0, budget: int | None = None) -> TokenPlan:
+    return DEMO.plan((image.height, image.width), ratio, budget)
+
+
+def hashes(result: Any) -> list[str]:
+    return list(result["mm_hashes"]["image"])
+
+
+def planned(result: Any) -> list[PlannedImage]:
+    """What the model is told of each image."""
+    return [PlannedImage.of(item[PLAN_FIELD].data.tolist()) for item in result["mm_kwargs"]["image"]]
+
+
+def seeds(result: Any) -> list[int]:
+    return [image.seed for image in planned(result)]

@@ -1,0 +1,141 @@
+"""Nothing on the way of an image waits for the device.
+
+On the meta device tensors have no values, so that whatever needs one on the host raises. What meta cannot show, copies
+from the host, the mode below refuses.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from vllm.multimodal.utils import group_and_batch_mm_items
+
+from gprune_vllm.layout import grid_index, grid_positions, newline_positions
+from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
+from gprune_vllm.pruning import insert_newlines, keep_patches
+from gprune_vllm.selectors import select_tokens
+from tests.unit.gprune_vllm.stub_model import image_item, stub_model
+from tests.unit.gprune_vllm.support import GEOMETRIES, METHODS, SMALL, seen_of
+
+META = torch.device("meta")
+PLAN = GEOMETRIES["llava-next"].plan((480, 640), 0.7)
+WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero")
+
+
+class Refusal(Exception):
+    """An operation that would wait for the device."""
+
+
+class NoSynchronisation(TorchDispatchMode):
+    """Refuses operations that make a host wait for its device, whatever device the tensors are on."""
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = operation.overloadpacket.__name__
+        masks = [leaf for leaf in tree_leaves(args[1:2]) if isinstance(leaf, Tensor) and leaf.dtype == torch.bool]
+        if name in WAITING or (name in ("index", "index_put_", "index_put") and masks):
+            raise Refusal(str(operation))
+        before = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        result = operation(*args, **(kwargs or {}))
+        after = {leaf.device.type for leaf in tree_leaves(result) if isinstance(leaf, Tensor)}
+        if "cpu" in before and "meta" in after:
+            raise Refusal(f"{operation} copies from the host")
+        return result
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda tensor: tensor.sum().item(),
+        lambda tensor: bool(tensor[0] > 0),
+        lambda tensor: tensor[tensor > 0],
+        lambda tensor: tensor.nonzero(),
+        lambda tensor: tensor.unique(),
+        lambda tensor: tensor.masked_select(tensor > 0),
+        lambda tensor: tensor.new_zeros(3).index_put_((tensor > 0,), tensor),
+    ],
+)
+def test_the_mode_refuses_what_waits(waiting: Callable[[Tensor], object]) -> None:
+    with NoSynchronisation(), pytest.raises(Refusal):
+        waiting(torch.ones(3))
+
+
+@pytest.mark.parametrize("waiting", [Tensor.tolist, Tensor.item, Tensor.nonzero, Tensor.cpu, bool])
+def test_the_meta_device_has_no_values(waiting: Callable[[Tensor], object]) -> None:
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        waiting(torch.ones(1, device=META))
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_the_mode_refuses_copies_from_the_host(shape: tuple[int, ...]) -> None:
+    with NoSynchronisation(), pytest.raises(Refusal):
+        torch.ones(shape).to(META)
+
+
+def whole_way(features: Tensor, method: str, **options: Any) -> tuple[Tensor, Tensor]:
+    """From a tower's features to embeddings and offsets, and through both channels and back."""
+    patches = keep_patches(features, PLAN, method, seen_of(features), **options)
+    newline = torch.zeros(features.shape[-1], device=features.device)
+    embeddings, offsets = insert_newlines(patches, newline, PLAN)
+    return split_offsets(append_offsets(embeddings, offsets), features.shape[-1])
+
+
+@METHODS
+@pytest.mark.parametrize(
+    "options", [{}, {"seed": 7, "temperature": None}, {"similarity": "euclidean", "score": "ones"}, {"graph": False}]
+)
+def test_pruning_does_not_wait(method: str, options: dict[str, Any]) -> None:
+    features = torch.zeros(PLAN.crops, PLAN.base_tokens, 16, dtype=torch.bfloat16, device=META)
+    with NoSynchronisation():
+        embeddings, offsets = whole_way(features, method, **options)
+    assert (embeddings.shape, offsets.shape) == ((PLAN.kept, 16), (PLAN.kept,))
+    assert (embeddings.device, offsets.device) == (META, META)
+
+
+@METHODS
+def test_pruning_needs_no_values_on_a_device_that_has_them(method: str) -> None:
+    features = torch.randn(PLAN.crops, PLAN.base_tokens, 4, generator=torch.Generator().manual_seed(0))
+    with NoSynchronisation():
+        _, offsets = whole_way(features, method)
+    assert offsets[-1] == PLAN.input - PLAN.kept
+
+
+@METHODS
+def test_batched_selection_does_not_wait(method: str) -> None:
+    with NoSynchronisation():
+        features = torch.zeros(2, 3, 50, 4, device=META)
+        assert select_tokens(features, 10, method, **seen_of(features)).index.shape == (2, 3, 10)
+
+
+def test_the_layout_is_made_on_the_device() -> None:
+    with NoSynchronisation():
+        for make in (grid_index, grid_positions, newline_positions):
+            assert make(PLAN, META).device == META
+
+
+def test_positions_do_not_wait() -> None:
+    offsets = PositionOffsets(64, 4096, device=META)
+    for _ in range(2):
+        # Not under the mode: the mask is on the host, and what it marks is copied to the device from pinned memory.
+        offsets.write(torch.zeros(5, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
+        with NoSynchronisation():
+            moved = offsets.move(torch.zeros(3, 16, dtype=torch.int64, device=META))
+            offsets.clear()
+        assert (moved.shape, moved.device) == ((16,), META)
+
+
+@METHODS
+@pytest.mark.parametrize("stage", ["vision", "projector"])
+def test_a_batch_of_images_does_not_wait(stage: str, method: str) -> None:
+    model = stub_model(SMALL.config(), crop_limit=6, device="meta", prune_stage=stage, prune_method=method)
+    sizes = [(60, 90), (20, 200), (200, 20)]
+    items = [image_item(SMALL, size, 0.5, seed) for seed, size in enumerate(sizes)]
+    ((_, batch),) = group_and_batch_mm_items(items, device=META)
+    with NoSynchronisation():
+        embeddings = model.embed_multimodal(**batch)
+    assert [len(item) for item in embeddings] == [
+        SMALL.plan(size, 0.5).kept for size in [(60, 90), (20, 200), (200, 20)]
+    ]
