@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.demo.questions import FAMILIES
 from evaluation.journal import Answer
 from evaluation.markdown import table
 from evaluation.measurement import Measurement
 from evaluation.sample import FAMILY_OF
+from evaluation.scenes.questions import FAMILIES
 from evaluation.score import is_right, sign_test
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from evaluation.demo.scene import make_scene
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.scene import make_scene
 
 SCENES = (3, 7)
 """Seeds of the scenes shown."""
@@ -12,7 +13,7 @@ SCENES = (3, 7)
 
 def gallery() -> dict[str, Image.Image]:
     """The pictures by name."""
-    scenes = {f"scene {seed}": make_scene(seed, "test").image for seed in SCENES}
+    scenes = {f"scene {seed}": draw(make_scene(seed, "test")) for seed in SCENES}
     return scenes | {"portrait": portrait(), "temple": photo("china.jpg"), "flower": photo("flower.jpg")}
 
 

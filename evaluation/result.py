@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.demo.questions import FAMILIES
 from evaluation.journal import Answer
 from evaluation.measurement import Measurement
 from evaluation.sample import FAMILY_OF
+from evaluation.scenes.questions import FAMILIES
 from evaluation.score import is_right, wilson_interval
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from evaluation.demo.questions import FAMILIES, make_questions
-from evaluation.demo.scene import make_scene
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.questions import FAMILIES, make_questions
+from evaluation.scenes.scene import make_scene
 
 FAMILY_OF: dict[str, str] = {task: family for family, tasks in FAMILIES.items() for task in tasks}
 """The family of each task."""
@@ -54,7 +55,7 @@ def load_samples(scenes: int, seed: int = 0) -> list[Sample]:
     samples = []
     for number in range(seed, seed + scenes):
         scene = make_scene(number, "test")
-        picture = Picture.of(scene.image)
+        picture = Picture.of(draw(scene))
         samples += [
             Sample(number, picture, question.task, question.text, question.answer) for question in make_questions(scene)
         ]

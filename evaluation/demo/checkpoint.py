@@ -28,8 +28,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from evaluation.demo.scene import CROP
 from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer
+from evaluation.scenes.scene import CROP
 
 LanguageModel = Literal["llama", "mistral", "qwen2"]
 Tower = Literal["clip", "siglip"]

@@ -7,10 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from evaluation.cell import UNPRUNED
-from evaluation.demo.questions import FAMILIES
 from evaluation.failure import EvaluationError
 from evaluation.figures.canvas import COLOURS, save, subplots
 from evaluation.result import Share
+from evaluation.scenes.questions import FAMILIES
 
 Row = Mapping[str, Any]
 """An object of table1.json."""

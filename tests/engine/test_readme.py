@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from evaluation.demo.scene import make_scene
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.scene import make_scene
 from gprune_vllm.settings import PruneSettings, flag_name
 from server.authentication import OPEN
 from server.limits import Limits
@@ -58,7 +59,7 @@ def test_prompt_without_pruning_has_the_length_the_readme_says(demo_server: Serv
 
 def test_scene_of_the_readme_is_one_of_the_held_out_scenes() -> None:
     with Image.open(ROOT / "docs" / "scene.png") as image:
-        difference = ImageChops.difference(image.convert("RGB"), make_scene(3).image)
+        difference = ImageChops.difference(image.convert("RGB"), draw(make_scene(3)))
     assert max(ImageStat.Stat(difference).mean) < 1  # another version of Pillow may smooth letters otherwise
 
 

@@ -15,13 +15,13 @@ import torch
 from transformers import CLIPVisionConfig
 
 from evaluation.demo.checkpoint import build_processor
-from evaluation.demo.questions import all_texts
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson, conversation_batches
 from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.export import OPTIONS, build_model, export, load_tower
 from evaluation.demo.training.loop import Batch, begin_with, train
 from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batches, tower_loss
+from evaluation.scenes.questions import all_texts
 
 SEED = 0
 FOLDER = Path(".cache/training")

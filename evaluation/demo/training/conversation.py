@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
-from evaluation.demo.questions import TASKS, Question, make_questions, name_of, spell
-from evaluation.demo.scene import GRIDS, Scene, Shape, make_scene
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
 from evaluation.demo.training.labels import IGNORED
 from evaluation.demo.training.relations import SIDES, Told, locate, named_once, place_of, relate, sides_of
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.questions import TASKS, Question, make_questions, name_of, spell
+from evaluation.scenes.scene import GRIDS, Scene, Shape, make_scene
 
 USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
 SMALL_GRIDS = ((224, 112), (112, 224))
@@ -65,7 +66,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
         """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
         the numbers of the task and of the question that a token belongs to; `places`
         `[scenes, num_tokens, 2]` and `sides` `[scenes, num_tokens, SIDES]`."""
-        pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values for scene in scenes]
+        pixels = [self.image_processor(draw(scene), return_tensors="pt").pixel_values for scene in scenes]
         questions = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
         return {

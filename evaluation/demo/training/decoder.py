@@ -9,11 +9,11 @@ from torch.nn import functional
 from transformers import LlavaNextForConditionalGeneration
 
 from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
-from evaluation.demo.questions import TASKS
-from evaluation.demo.scene import CROP
 from evaluation.demo.training.conversation import PREFIX
 from evaluation.demo.training.labels import IGNORED, SIDE
 from evaluation.demo.training.relations import SIDES
+from evaluation.scenes.questions import TASKS
+from evaluation.scenes.scene import CROP
 from gprune_vllm.layout import grid_index
 from gprune_vllm.plan import PruneSpec, plan_tokens
 

@@ -13,8 +13,8 @@ from evaluation.demo.checkpoint import (
     published_name,
     write_weights,
 )
-from evaluation.demo.questions import all_texts
 from evaluation.demo.tokenizer import BEGIN, END, PAD, build_tokenizer
+from evaluation.scenes.questions import all_texts
 
 DEMO = Size(tower_hidden=128, tower_intermediate=512, tower_layers=6, hidden=256, intermediate=512, layers=4, head=64)
 OPTIONS = CheckpointOptions(size=DEMO, dtype="bfloat16")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.demo.checkpoint import PATCH
-from evaluation.demo.scene import COLOURS, CONSONANTS, CROP, SHAPES, VOWELS, Scene, Shape, margins
+from evaluation.scenes.scene import COLOURS, CONSONANTS, CROP, SHAPES, VOWELS, Scene, Shape, margins
 
 SIDE = CROP // PATCH
 LETTERS = VOWELS + CONSONANTS

@@ -3,9 +3,9 @@
 import random
 from collections import Counter
 
-from evaluation.demo.questions import APART, AXES, MAKERS, Question, name_of
-from evaluation.demo.scene import Scene, Shape
 from evaluation.demo.training.labels import IGNORED, SIDE
+from evaluation.scenes.questions import APART, AXES, MAKERS, Question, name_of
+from evaluation.scenes.scene import Scene, Shape
 
 Told = tuple[int, ...]
 SIDES = 3

@@ -10,8 +10,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlavaNextImageProcessor
 
-from evaluation.demo.scene import make_scene
 from evaluation.demo.training.labels import CLASSES, IGNORED, patch_labels
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.scene import make_scene
 
 SIGNS = 6
 """Signs in a scene of this stage: letters are what takes longest to learn."""
@@ -34,7 +35,7 @@ class TowerScenes(IterableDataset[dict[str, Any]]):
     def batch(self, seeds: range) -> dict[str, Any]:
         """Crops `[crops, 3, size, size]` and for each name of `CLASSES` its classes `[crops, patches]`."""
         scenes = [make_scene(seed, "train", signs=SIGNS) for seed in seeds]
-        pixels = [self.image_processor(scene.image, return_tensors="pt").pixel_values[0] for scene in scenes]
+        pixels = [self.image_processor(draw(scene), return_tensors="pt").pixel_values[0] for scene in scenes]
         labels = [patch_labels(scene) for scene in scenes]
         return {"pixels": torch.cat(pixels).bfloat16()} | {
             name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES

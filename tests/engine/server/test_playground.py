@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
-from evaluation.demo.scene import CROP
+from evaluation.scenes.scene import CROP
 from gprune_vllm.plan import PruneSpec, plan_tokens
 from server import playground
 from tests.support import photos

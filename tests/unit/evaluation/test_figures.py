@@ -13,13 +13,13 @@ from PIL import Image
 from evaluation import gallery
 from evaluation.__main__ import main
 from evaluation.cell import METHODS, RATIOS, UNPRUNED
-from evaluation.demo.questions import FAMILIES
 from evaluation.failure import EvaluationError
 from evaluation.figures.curves import draw_cost, methods_of, pooled
 from evaluation.figures.heat_maps import ranks
 from evaluation.figures.kept_tokens import dimmed
 from evaluation.offline import OfflineModel
 from evaluation.result import Share
+from evaluation.scenes.questions import FAMILIES
 from tests.support.oracle import Oracle
 from tests.support.photos import china, generated
 

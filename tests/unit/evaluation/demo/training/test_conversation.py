@@ -4,13 +4,13 @@ import pytest
 from tokenizers import Tokenizer
 
 from evaluation.demo.checkpoint import build_processor
-from evaluation.demo.questions import TASKS, all_texts, make_questions, name_of
-from evaluation.demo.scene import Scene, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.export import OPTIONS
 from evaluation.demo.training.labels import IGNORED
 from evaluation.demo.training.relations import SIDES, named_once, place_of, relate
+from evaluation.scenes.questions import TASKS, all_texts, make_questions, name_of
+from evaluation.scenes.scene import Scene, make_scene
 
 
 @pytest.fixture(scope="module")

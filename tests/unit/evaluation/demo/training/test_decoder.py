@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from evaluation.demo.checkpoint import build_processor
-from evaluation.demo.questions import all_texts
-from evaluation.demo.scene import GRIDS, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.decoder import Reader, found_loss
 from evaluation.demo.training.export import OPTIONS, build_model
 from evaluation.demo.training.labels import IGNORED
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.questions import all_texts
+from evaluation.scenes.scene import GRIDS, make_scene
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_each_question_is_answered_as_if_it_had_been_put_alone(reader: Reader, g
     for scene in scenes:
         for question in conversations.questions(scene):
             prompt = f"<s><|user|><image>\n{question.text}<|assistant|>{question.answer}</s>"
-            inputs = processor(images=scene.image, text=prompt, return_tensors="pt")
+            inputs = processor(images=draw(scene), text=prompt, return_tensors="pt")
             with torch.no_grad():
                 alone = reader.model(**inputs).logits[0]
             answer = inputs["input_ids"][0][-len(tokenizer.encode(question.answer).ids) - 1 :]

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.demo.checkpoint import CheckpointOptions, build_processor
-from evaluation.demo.scene import Scene, make_scene
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.labels import IGNORED, LETTERS, patch_labels
+from evaluation.scenes.drawing import draw
+from evaluation.scenes.scene import Scene, make_scene
 
 SCENES = st.integers(0, 10**9).map(make_scene)
 
@@ -34,5 +35,5 @@ def test_each_shape_has_one_middle_in_the_whole_picture_and_one_in_the_grid(scen
 @given(SCENES)
 def test_there_are_as_many_crops_as_the_image_processor_cuts(scene: Scene) -> None:
     image_processor = build_processor(CheckpointOptions(), build_tokenizer()).image_processor
-    crops = image_processor(scene.image, return_tensors="pt").pixel_values.shape[1]
+    crops = image_processor(draw(scene), return_tensors="pt").pixel_values.shape[1]
     assert all(label.shape == (crops, 64) for label in patch_labels(scene).values())

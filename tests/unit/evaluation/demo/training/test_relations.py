@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from evaluation.demo.scene import make_scene
 from evaluation.demo.training.labels import IGNORED, SIDE
 from evaluation.demo.training.relations import place_of, relate, sides_of
+from evaluation.scenes.scene import make_scene
 
 
 def test_places_are_patches_of_the_base_crop() -> None:

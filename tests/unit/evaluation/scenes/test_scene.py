@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.demo.scene import COLOURS, SHAPES, Scene, make_scene
+from evaluation.scenes.scene import COLOURS, SHAPES, Scene, make_scene
 
 SCENES = st.integers(0, 10**9).map(make_scene)
 

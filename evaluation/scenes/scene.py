@@ -6,10 +6,7 @@ Lengths are in pixels of the model's grid, which are pixels of the picture where
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from PIL import Image
+from typing import Literal
 
 CROP = 112
 """Side of a crop."""
@@ -81,13 +78,6 @@ class Scene:
     enlargement: float
     signs: tuple[Sign, ...]
     shapes: tuple[Shape, ...]
-
-    @property
-    def image(self) -> "Image.Image":
-        """The picture, in RGB."""
-        from evaluation.demo.drawing import draw
-
-        return draw(self)
 
 
 def make_scene(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.demo.questions import FAMILIES, ORDINALS, TASKS, Question, all_texts, make_questions
-from evaluation.demo.scene import Scene, Shape, make_scene
+from evaluation.scenes.questions import FAMILIES, ORDINALS, TASKS, Question, all_texts, make_questions
+from evaluation.scenes.scene import Scene, Shape, make_scene
 
 SCENES = st.integers(0, 10**9).map(make_scene)
 

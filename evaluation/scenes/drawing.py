@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.demo.scene import COLOURS, Scene, Shape, Sign
+from evaluation.scenes.scene import COLOURS, Scene, Shape, Sign
 
 TEXTURES = ("plain", "noise", "gradient", "stripes", "checks")
 TURN = 2 * np.pi

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal, get_args
 
-from evaluation.demo.scene import COLOURS, SHAPES, Scene, Shape
+from evaluation.scenes.scene import COLOURS, SHAPES, Scene, Shape
 
 Task = Literal["reading", "spelling", "colour", "shape", "relation", "existence", "counting"]
 TASKS: tuple[Task, ...] = get_args(Task)

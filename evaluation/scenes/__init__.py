@@ -1,0 +1,1 @@
+"""Scenes with questions about them: what the demo model is trained on and measured with."""
