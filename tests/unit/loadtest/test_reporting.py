@@ -52,17 +52,9 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
 
 
 def test_a_command_tells_neither_folders_nor_secrets(tmp_path: Path) -> None:
-    words = [
-        "prefill",
-        "--output",
-        "results",
-        "--api-key=secret",
-        "--model",
-        str(tmp_path / "weights"),
-        "--rounds",
-        "3",
-    ]
+    model = tmp_path / "weights"
     model.mkdir()
+    words = ["prefill", "--output", "results", "--api-key=secret", "--model", str(model), "--rounds", "3"]
     assert command_line("loadtest", words) == "python -m loadtest prefill --model weights --rounds 3"
 
 
