@@ -12,7 +12,6 @@ import yaml
 
 from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.support.tools import BIN, ROOT, kubectl, prune_settings, render, run
-from tests.support.servers import Server
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SCALING = (ROOT / "docs" / "scaling.md").read_text()
@@ -60,18 +59,6 @@ def test_commands_for_dashboards_and_rules_make_what_a_cluster_takes() -> None:
     assert kubernetes_complaints(dashboards) == kubernetes_complaints(rules) == []
 
 
-def test_log_lines_are_written(server: Server) -> None:
-    (lines,) = [block for block in blocks(OPERATIONS, "text") if "Loaded endpoint plugin" in block]
-    log = server.log.read_text()
-    assert [line for line in lines.splitlines() if line not in log] == []
-
-
-def test_size_of_the_cache_is_logged(server: Server) -> None:
-    (pattern,) = [block.strip() for block in blocks(OPERATIONS, "text") if "KV cache size" in block]
-    pattern = re.escape(pattern).replace("…", r"[\d.,]+").replace("8,192", r"[\d,]+")
-    assert re.search(pattern, server.log.read_text())
-
-
 @pytest.mark.parametrize(
     "words", ["is not supported by the served model", "gprune-vllm supports vLLM", "but this is vLLM"]
 )
@@ -95,27 +82,6 @@ def test_commands_have_arguments_that_their_programs_know() -> None:
     (router,) = [arguments for program, *arguments in commands if program == "vllm-router"]
     known = run(BIN / "vllm-router", "--help").stdout
     assert [argument for argument in router if argument.startswith("--") and f"{argument} " not in known] == []
-
-
-NAMES = {
-    "vllm:num_requests_waiting": True,
-    "vllm:kv_cache_usage_perc": True,
-    "vllm:prefix_cache_hits_total": True,
-    "vllm:gpu_cache_usage_perc": False,
-    "vllm:gpu_prefix_cache_hits_total": False,
-}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_metrics_have_the_names_that_the_traps_tell(server: Server, name: str) -> None:
-    assert f"`{name}`" in SCALING
-    assert (name in {sample.partition("{")[0] for sample in server.metrics()}) == NAMES[name]
-
-
-def test_metrics_have_the_labels_that_the_traps_tell(server: Server) -> None:
-    (labels,) = [sample for sample in server.metrics() if sample.startswith("vllm:num_requests_waiting{")]
-    assert re.search(r"\bmodel_name=", labels)
-    assert not re.search(r"\bmodel=", labels)
 
 
 def test_plugins_that_can_be_named_beside_exist() -> None:
