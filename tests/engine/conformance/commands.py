@@ -43,7 +43,7 @@ def commands(adapter: Path, positions: int, vocabulary: int) -> dict[str, Sequen
     usage = ("--enable-prompt-tokens-details", "--enable-force-include-usage")
     return {
         "plain": [
-            *(*common, *names, *lora("zephyr-lora", adapter), *greedy(max_new_tokens=256), "--max-model-len", "8192"),
+            *(*common, *names, *lora("zephyr-lora", adapter), *greedy(max_new_tokens=64), "--max-model-len", "8192"),
             *("--enable-tokenizer-info-endpoint", "--enable-server-load-tracking"),
         ],
         "guarded": [
@@ -55,7 +55,7 @@ def commands(adapter: Path, positions: int, vocabulary: int) -> dict[str, Sequen
             *(*common, *names, *greedy(max_new_tokens=256, repetition_penalty=1.0), "--max-model-len", "8192"),
             *(*usage, "--max-logprobs", str(vocabulary), "--enable-scale-out", "--enable-mm-embeds"),
         ],
-        "adapters": [*common, *lora("qwen3-lora", adapter), *greedy(max_new_tokens=256), "--max-model-len", "8192"],
+        "adapters": [*common, *lora("qwen3-lora", adapter), *greedy(max_new_tokens=64), "--max-model-len", "8192"],
     }
 
 

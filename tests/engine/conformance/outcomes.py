@@ -14,6 +14,8 @@ from tests.engine.conformance.upstream import upstream
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 3600  # seconds
+# Of pytest's plugins those that vLLM's tests use: importing the others takes seconds.
+OPTIONS = ("-p", "plugin", "-p", "pytest_asyncio", "-p", "anyio", "-p", "no:cacheprovider", "--tb=short", "--quiet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,20 @@ class Outcome:
         return self.test.partition("::")[2]
 
 
-def run(suites: Sequence[Suite], folder: Path) -> list[Outcome]:
+def run(suites: Sequence[Suite], folder: Path, thorough: bool) -> list[Outcome]:
     """Run suites in a process of their own, on a stage in a folder that is empty.
+
+    Args:
+        thorough: whether to run tests that do not apply as well, which must fail.
 
     Raises:
         RuntimeError: they were not run to the end.
     """
-    write_stage(folder)
+    write_stage(folder, next((suite.server for suite in suites if suite.server), ""), thorough)
     tests = upstream()
-    options = ("-p", "plugin", "-p", "no:cacheprovider", "--tb=short", "--quiet")
     with (folder / "pytest.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *(f"tests/{suite.path}" for suite in suites)],
+            [sys.executable, "-m", "pytest", *OPTIONS, *(f"tests/{suite.path}" for suite in suites)],
             cwd=tests,
             env=process_environment(folder, (HERE, tests, tests / "site")),
             stdout=log,
@@ -72,14 +76,16 @@ def process_environment(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
     """This process's environment, with the plugin, the stage and nothing else of vLLM's or ours.
 
     The processor's tests prune: without, they would meet little but vLLM's own code. Servers have their flag. An engine
-    compiles nothing, which takes longer than the tests, and shares the cores, rather than have the first to itself.
+    compiles nothing, which takes longer than the tests, and computes on one thread, of which two wait for each other.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_", "PYTEST_"))}
     return {
         **own,
         **environment(folder),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "TORCHDYNAMO_DISABLE": "1",
+        "OMP_NUM_THREADS": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_PLUGINS": "gprune",
         "VLLM_CPU_KVCACHE_SPACE": "1",

@@ -1,21 +1,16 @@
 """The servers that vLLM's tests are given: one at a time, since each takes gigabytes."""
 
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
-from vllm.utils.network_utils import get_open_port
-
-START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
+from server.launch import LaunchedServer, LaunchError, launch
 
 
 class RunningServer:
-    """A server that is started when it is first asked for, and goes when another is.
+    """A server that starts in the background, and goes when another is asked for.
 
     Args:
         commands: how servers are started, by name.
@@ -24,50 +19,41 @@ class RunningServer:
 
     def __init__(self, commands: Mapping[str, Sequence[str]], folder: Path) -> None:
         self._commands, self._folder = commands, folder
+        self._background = ThreadPoolExecutor(1)
         self._name = ""
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self._start: Future[LaunchedServer] | None = None
 
     def rank(self, name: str) -> int:
         """The place of a server among all of them, that each needs to be started but once."""
         return ["", *self._commands].index(name)
 
+    def begin(self, name: str) -> None:
+        """Start the server of this name in place of any other; without a name, leave what there is."""
+        if name in ("", self._name):
+            return
+        self.stop()
+        self._name = name
+        self._start = self._background.submit(launch, self._commands[name], self._folder / f"{name}.log")
+
     def use(self, name: str) -> None:
         """Have the server of this name running; without a name, whichever is.
 
         Raises:
-            RuntimeError: it does not start.
+            LaunchError: it does not start.
         """
-        if name in ("", self._name):
-            return
-        self.stop()
-        self._name, self.port = name, get_open_port()
-        with self._log.open("wb") as log:
-            command = [*self._commands[name], "--port", str(self.port)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        self._wait(self._process)
-
-    def stop(self) -> None:
-        """End the server's whole process group, gently first."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(30)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._name, self._process = "", None
+        self.begin(name)
+        if name and self._start is not None:
+            self._start.result()
 
     @property
-    def _log(self) -> Path:
-        return self._folder / f"{self._name}.log"
+    def port(self) -> int:
+        """Where the server listens that is running."""
+        assert self._start is not None
+        return urlsplit(self._start.result().url).port or 0
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_LIMIT
-        while process.poll() is None and time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=5).is_success:
-                    return
-            time.sleep(0.5)
-        raise RuntimeError(f"the server does not start:\n{self._log.read_text()[-4000:]}")
+    def stop(self) -> None:
+        """End the server, if there is one."""
+        if self._start is not None:
+            with suppress(LaunchError):
+                self._start.result().stop()
+        self._name, self._start = "", None

@@ -1,7 +1,4 @@
-"""Which of vLLM's own tests are run against ours, on which server, and which of them do not apply.
-
-`OTHERS` in `others.py` says why the remaining files are not run.
-"""
+"""Which of vLLM's own tests are run against ours, on which server, and which of them do not apply."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +7,7 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a test does not apply. Those that are `run` must fail, or the reason does not hold."""
+    """Why a test does not apply. Those that are `run` in the nightly tests must fail, or the reason does not hold."""
 
     name: str
     text: str
@@ -37,7 +34,7 @@ class Suite:
         server: which of ours its tests use, if any.
         excluded: why tests do not apply, by name or, where it has brackets, by name and parameters; `*` is anything.
         moved: tests that use another server than the rest, likewise.
-        longer: run in the longer selection only.
+        longer: run in the nightly tests only.
         only: the tests of ours among those of many models, likewise.
     """
 
@@ -182,7 +179,7 @@ SELECTION = (
         "plain",
         excluded={"test_single_chat_session_image_base64encoded_beamsearch": MODEL},
     ),
-    # The longer selection
+    # In the nightly tests only
     Suite("test_request_input_bounds.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_cache_stats.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_embeds_only.py", longer=True),

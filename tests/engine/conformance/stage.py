@@ -20,8 +20,13 @@ BEGIN = {"id": "<s>", "type_id": 0}
 STOP = 55  # the letter Q ends answers, which the seed's model would not end by itself
 
 
-def write_stage(folder: Path) -> None:
-    """Write all of it into a folder that is empty."""
+def write_stage(folder: Path, first: str, thorough: bool) -> None:
+    """Write all of it into a folder that is empty.
+
+    Args:
+        first: the server to start at once, if any.
+        thorough: whether tests that do not apply are run as well.
+    """
     model = write_model(folder / "model")
     adapter = write_adapter(folder / "adapter")
     for name in MODELS:
@@ -29,7 +34,9 @@ def write_stage(folder: Path) -> None:
     for name in ADAPTERS:
         publish(folder, name, adapter)
     write_images(folder / "assets" / "vllm_public_assets")
-    (folder / "servers.json").write_text(json.dumps(commands(snapshot(folder, ADAPTERS[0]), POSITIONS, VOCABULARY)))
+    servers = commands(snapshot(folder, ADAPTERS[0]), POSITIONS, VOCABULARY)
+    script = {"servers": servers, "first": first, "thorough": thorough}
+    (folder / "script.json").write_text(json.dumps(script))
 
 
 def environment(folder: Path) -> dict[str, str]:

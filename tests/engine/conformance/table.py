@@ -3,23 +3,21 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tests.engine.conformance.others import OTHERS
 from tests.engine.conformance.outcomes import Outcome
 from tests.engine.conformance.selection import REASONS, SELECTION, Suite
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
-HEADERS = ("| vLLM's file | run by | pass | do not apply | why |", "| why | |", "| files | what they test |")
+HEADERS = ("| vLLM's file | run by | pass | do not apply | why |", "| why | |")
 
 
-def write(suites: Sequence[Suite], outcomes: Sequence[Outcome], paths: Sequence[str]) -> None:
+def write(suites: Sequence[Suite], outcomes: Sequence[Outcome]) -> None:
     """Write the tables into the document: of suites that were not run just now, what it said before."""
     text = DOCUMENT.read_text()
     told = dict(re.findall(r"^\| `(.+?)` \|[^|]*\|(.*)$", text, re.MULTILINE))
     rows = [row(suite, outcomes) if suite in suites else _told(suite, told) for suite in SELECTION]
-    for header, body in zip(HEADERS, (rows, reason_rows(), other_rows(paths)), strict=True):
+    for header, body in zip(HEADERS, (rows, reason_rows()), strict=True):
         text = with_body(text, header, body)
     DOCUMENT.write_text(text)
 
@@ -37,7 +35,7 @@ def _told(suite: Suite, told: dict[str, str]) -> str:
 
 def _start(suite: Suite) -> str:
     """The first cells of a suite's row."""
-    command = "`CONFORMANCE=all`" if suite.longer else "`make test`"
+    command = "`make test-nightly`" if suite.longer else "`make test`"
     return f"| `{suite.path}` | {command} |"
 
 
@@ -53,24 +51,6 @@ def row(suite: Suite, outcomes: Iterable[Outcome]) -> str:
 def reason_rows() -> list[str]:
     """What the reasons are."""
     return [f"| {reason.name} | {reason.text} |" for reason in REASONS]
-
-
-def other_rows(paths: Sequence[str]) -> list[str]:
-    """How many of vLLM's test files are not run, and why: those of `paths` that are not in the selection."""
-    selected = {suite.path for suite in SELECTION}
-    counts = Counter(OTHERS[pattern_of(path)] for path in paths if path not in selected)
-    return [f"| {count} | {reason} |" for reason, count in counts.most_common()]
-
-
-def pattern_of(path: str) -> str:
-    """The pattern that says why a file is not run."""
-    return next(pattern for pattern in OTHERS if fnmatchcase(path, pattern))
-
-
-def upstream_files(folder: Path) -> list[str]:
-    """All of vLLM's test files."""
-    tests = folder / "tests"
-    return sorted(str(path.relative_to(tests)) for path in tests.rglob("test_*.py"))
 
 
 def missing_rows(rows: Iterable[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""vLLM's own tests: fetched from the package index where they are wanted, and never part of this repository."""
+"""vLLM's own tests, which are never part of this repository.
+
+`python -m tests.engine.conformance.upstream` fetches them from the package index into `.cache/conformance`.
+"""
 
 import os
 import shutil
@@ -11,28 +14,39 @@ from pathlib import Path
 VERSION = "0.32.0"
 SHA256 = "d2c957d5eee3d0985012151315ddc62cbe0cd368fc96a5fc3510438d9dddf2ad"
 CACHE = Path(__file__).parents[3] / ".cache" / "conformance"
+FOLDER = CACHE / f"vllm-{VERSION}"
 EXAMPLE_PLUGIN = "vllm_add_dummy_endpoint_plugin"
 """A plugin that some of vLLM's tests expect to be installed."""
 
 
 class UnavailableError(Exception):
-    """vLLM's tests cannot be had: there is no package index, for one."""
+    """vLLM's tests are not there, or cannot be had: there is no package index, for one."""
 
 
 def upstream() -> Path:
-    """The folder with vLLM's `tests`, and their example of a plugin in `site`. Fetched the first time.
+    """The folder with vLLM's `tests`, and their example of a plugin in `site`.
+
+    Raises:
+        UnavailableError: they were not fetched.
+    """
+    if not FOLDER.exists():
+        raise UnavailableError(f"{FOLDER} is missing: python -m tests.engine.conformance.upstream fetches it")
+    return FOLDER
+
+
+def fetch() -> None:
+    """Fetch them, unless they are there.
 
     Raises:
         UnavailableError: they cannot be fetched.
     """
-    folder = CACHE / f"vllm-{VERSION}"
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            unpacked = unpack(download(Path(scratch)))
-            install_example_plugin(unpacked)
-            shutil.move(unpacked, folder)
-    return folder
+    if FOLDER.exists():
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        unpacked = unpack(download(Path(scratch)))
+        install_example_plugin(unpacked)
+        shutil.move(unpacked, FOLDER)
 
 
 def download(folder: Path) -> Path:
@@ -82,3 +96,10 @@ def pip(*arguments: str | Path, environment: dict[str, str] | None = None) -> No
     )
     if done.returncode:
         raise UnavailableError(done.stdout[-2000:])
+
+
+if __name__ == "__main__":
+    try:
+        fetch()
+    except UnavailableError as error:
+        sys.exit(f"vLLM's tests cannot be fetched:\n{error}")
