@@ -1,10 +1,12 @@
 """Arguments that commands share."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from evaluation.cell import RATIOS
 
 if TYPE_CHECKING:
     from evaluation.service import Service
@@ -52,6 +54,17 @@ def add_questions(parser: ArgumentParser) -> None:
     )
 
 
+def add_methods(parser: ArgumentParser, default: Sequence[str]) -> None:
+    """How is pruned."""
+    names = " ".join(default)
+    parser.add_argument("--methods", nargs="+", default=default, metavar="METHOD", help=f"default: {names}")
+
+
+def add_ratios(parser: ArgumentParser) -> None:
+    """How much is pruned."""
+    parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS, metavar="RATIO", help="default: 0.5 0.7 0.9")
+
+
 def add_url(parser: ArgumentParser) -> None:
     """A server that is there."""
     parser.add_argument("--url", help="ask this server instead of starting one; it needs --prune-methods all")
@@ -67,9 +80,8 @@ def positive(text: str) -> int:
 
 def service_of(arguments: Namespace, settings: Mapping[str, str] | None = None) -> "Service":
     """The server that the arguments name, or one of its own with the given settings."""
-    from evaluation.service import OwnService, RunningService  # arguments are also read where no server can be asked
+    from evaluation.service import own_service, running_service  # arguments are also read where no server can be asked
 
     if getattr(arguments, "url", None):
-        return RunningService.at(arguments.url)
-    log = arguments.output / "server.log"
-    return OwnService(arguments.model, log, settings or {}, arguments.server_arguments)
+        return running_service(arguments.url)
+    return own_service(arguments.model, arguments.output / "server.log", settings, arguments.server_arguments)

@@ -1,50 +1,54 @@
 """Put questions to a server, some at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import httpx
+from openai import APIError, APIStatusError, AsyncOpenAI
+from tqdm import tqdm
 
 from evaluation.cell import UNPRUNED, Cell
 from evaluation.failure import EvaluationError
-from evaluation.fingerprint import digest
-from evaluation.journal import Answer
-from evaluation.sample import Sample
-from evaluation.service import authorization
+from evaluation.journal import Answer, Journal, key_of, time_key
+from evaluation.sample import MAX_TOKENS, Sample
 
-MAX_TOKENS = 8
-TIMEOUT = 600
-"""Seconds until a question that is not answered has failed."""
+WARM_UP = 4
+"""Questions asked before the first that is timed."""
 
 
 class Asker:
-    """Asks one server. Use it as an asynchronous context.
+    """Asks one server.
 
     Args:
-        url: the server's.
+        client: of the server.
         model: name of its model.
-        fingerprint: of the server.
+        fingerprint: names everything that its answers depend on.
         concurrency: questions in flight.
     """
 
-    def __init__(self, url: str, model: str, fingerprint: str, concurrency: int) -> None:
-        self._url, self._model, self._fingerprint, self._concurrency = url, model, fingerprint, concurrency
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, headers=authorization(), limits=limits)
+    def __init__(self, client: AsyncOpenAI, model: str, fingerprint: str, concurrency: int) -> None:
+        self._client, self._model, self._fingerprint, self._concurrency = client, model, fingerprint, concurrency
 
-    async def __aenter__(self) -> "Asker":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-
-    async def ask_all(self, cell: Cell, samples: Iterable[Sample], keep: Callable[[Answer], None]) -> None:
-        """Ask all questions; each answer is kept as it comes.
+    async def ask_cells(self, questions: Mapping[Cell, Sequence[Sample]], journal: Journal) -> None:
+        """Ask cell by cell, so that each has its own time. The journal gets each answer as it comes.
 
         Raises:
             EvaluationError: a request failed. Those in flight are dropped.
         """
+        for cell, samples in questions.items():  # the first of a cell wait for what a server sets up when it is asked
+            await self._ask_all(cell, samples[:WARM_UP], lambda answer: None)
+        with tqdm(total=sum(map(len, questions.values())), unit="question", smoothing=0.05, mininterval=1) as bar:
+
+            def keep(answer: Answer) -> None:
+                journal.add(answer)
+                bar.update()
+
+            for cell, samples in questions.items():
+                bar.set_description(str(cell))
+                with journal.timed(time_key(self._fingerprint, cell, self._concurrency)):
+                    await self._ask_all(cell, samples, keep)
+
+    async def _ask_all(self, cell: Cell, samples: Sequence[Sample], keep: Callable[[Answer], None]) -> None:
         remaining = iter(samples)
         try:
             async with asyncio.TaskGroup() as group:
@@ -55,54 +59,38 @@ class Asker:
 
     async def _ask_one_by_one(self, cell: Cell, samples: Iterator[Sample], keep: Callable[[Answer], None]) -> None:
         for sample in samples:
-            keep(await self.ask(cell, sample))
+            keep(await self._ask(cell, sample))
 
-    async def ask(self, cell: Cell, sample: Sample) -> Answer:
-        """Ask one question.
-
-        Raises:
-            EvaluationError: there is no answer, or one to another question than this.
-        """
+    async def _ask(self, cell: Cell, sample: Sample) -> Answer:
         about = f"{cell}, scene {sample.scene}, {sample.task}"
         try:
-            response = await self._client.post(f"{self._url}/v1/chat/completions", json=body(self._model, cell, sample))
-        except httpx.HTTPError as error:
-            raise EvaluationError(f"no answer ({about}): {type(error).__name__} {error}") from error
-        if response.status_code != httpx.codes.OK:
-            raise EvaluationError(f"the server answered {response.status_code} ({about}): {response.text[:1000]}")
-        return read_answer(response.json(), key_of(self._fingerprint, cell, sample), cell, sample)
+            completion = await self._client.chat.completions.create(**request(self._model, cell, sample))
+        except APIStatusError as error:
+            raise EvaluationError(f"the server answered {error.status_code} ({about}): {error.message}") from error
+        except APIError as error:
+            raise EvaluationError(f"no answer ({about}): {error.__cause__ or error!r}") from error
+        return Answer.to(sample, cell, key=key_of(self._fingerprint, cell, sample), **read(completion, cell))
 
 
-def body(model: str, cell: Cell, sample: Sample) -> dict[str, Any]:
-    """The request that asks a question."""
+def request(model: str, cell: Cell, sample: Sample) -> dict[str, Any]:
+    """The arguments of the client's `chat.completions.create` for a question."""
     picture = {"type": "image_url", "image_url": {"url": sample.picture.url}}
     message = {"role": "user", "content": [picture, {"type": "text", "text": sample.question}]}
-    return {"model": model, "messages": [message], "temperature": 0, "max_tokens": MAX_TOKENS, **cell.fields}
+    settings = {"temperature": 0, "max_tokens": MAX_TOKENS, "extra_body": cell.fields}
+    return {"model": model, "messages": [message], **settings}
 
 
-def read_answer(response: dict[str, Any], key: str, cell: Cell, sample: Sample) -> Answer:
-    """The answer in a response.
+def read(completion: Any, cell: Cell) -> dict[str, Any]:
+    """What an answer says, and how long its prompt was.
 
     Raises:
         EvaluationError: the server pruned otherwise than asked.
     """
-    usage = response["usage"]
-    visual = usage.get("visual_tokens")
+    visual = getattr(completion.usage, "visual_tokens", None)
     if visual is None:
         raise EvaluationError("the answer has no usage.visual_tokens; is it gprune-serve that answers?")
     method = UNPRUNED if cell.method == UNPRUNED else visual["method"]
     if (method, visual["prune_ratio"]) != (cell.method, cell.ratio):
         raise EvaluationError(f"asked for {cell}, and the server pruned otherwise: {visual}")
-    return Answer.to(
-        sample,
-        cell,
-        key=key,
-        text=response["choices"][0]["message"]["content"] or "",
-        prompt_tokens=usage["prompt_tokens"],
-        visual_tokens=visual["kept"],
-    )
-
-
-def key_of(fingerprint: str, cell: Cell, sample: Sample) -> str:
-    """Names everything that an answer, and whether it is right, depends on."""
-    return digest(fingerprint, cell.fields, sample.picture.digest, sample.question, sample.answer, MAX_TOKENS)
+    text, prompt_tokens = completion.choices[0].message.content or "", completion.usage.prompt_tokens
+    return {"text": text, "prompt_tokens": prompt_tokens, "visual_tokens": visual["kept"]}

@@ -1,22 +1,16 @@
 """FastV's rows of table 1: answers from Transformers, one question at a time."""
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
-from evaluation.asking import MAX_TOKENS, key_of
 from evaluation.cell import Cell
-from evaluation.cost import FASTV
 from evaluation.fastv import FastV
 from evaluation.fingerprint import digest, model_digest
-from evaluation.journal import Answer, Journal
-from evaluation.measurement import Measurement
+from evaluation.journal import Answer, Journal, key_of, time_key
 from evaluation.offline import OfflineModel
-from evaluation.sample import Sample
+from evaluation.sample import MAX_TOKENS, Sample
 
 
 class Baseline:
@@ -24,47 +18,25 @@ class Baseline:
 
     Args:
         checkpoint: folder or name of the model.
-        journal: where answers are kept.
     """
 
-    def __init__(self, checkpoint: str, journal: Journal) -> None:
-        self._checkpoint, self._journal = checkpoint, journal
-        self._fingerprint = digest(model_digest(checkpoint), "transformers")
+    def __init__(self, checkpoint: str) -> None:
+        self._checkpoint = checkpoint
+        self.fingerprint = digest(model_digest(checkpoint), "transformers")
 
-    def measure(self, ratios: Sequence[float], samples: Sequence[Sample]) -> list[Measurement]:
-        """Ask all questions at each ratio, but for those that the journal knows the answer to."""
-        cells = [Cell(FASTV, ratio) for ratio in ratios]
-        if any(self._key(cell, sample) not in self._journal for cell in cells for sample in samples):
-            self._ask(cells, samples)
-        return [
-            Measurement(
-                cell=cell,
-                answers=[self._journal[self._key(cell, sample)] for sample in samples],
-                samples_per_second=self._journal.samples_per_second(self._time_key(cell)),
-                in_flight=1,
-            )
-            for cell in cells
-        ]
-
-    def _ask(self, cells: Sequence[Cell], samples: Sequence[Sample]) -> None:
+    def answer(self, questions: Mapping[Cell, Sequence[Sample]], journal: Journal, in_flight: int = 1) -> None:
+        """Answer the questions of each cell, whose methods are not looked at, into the journal."""
         model = OfflineModel(self._checkpoint)
-        for cell in cells:
-            missing = [sample for sample in samples if self._key(cell, sample) not in self._journal]
-            with self._journal.timed(self._time_key(cell)):
-                for sample in tqdm(missing, desc=str(cell), unit="question"):
-                    self._journal.add(answer(model, cell, sample, self._key(cell, sample)))
-
-    def _key(self, cell: Cell, sample: Sample) -> str:
-        return key_of(self._fingerprint, cell, sample)
-
-    def _time_key(self, cell: Cell) -> str:
-        return digest(self._fingerprint, cell.fields)
+        for cell, samples in questions.items():
+            with journal.timed(time_key(self.fingerprint, cell, in_flight)):
+                for sample in tqdm(samples, desc=str(cell), unit="question"):
+                    journal.add(answer(model, cell, sample, key_of(self.fingerprint, cell, sample)))
 
 
 @torch.inference_mode()
 def answer(model: OfflineModel, cell: Cell, sample: Sample, key: str) -> Answer:
     """Answer one question."""
-    inputs = model.prompt(decode(sample.picture.url), sample.question)
+    inputs = model.prompt(sample.picture.image, sample.question)
     tokens = inputs["input_ids"][0]
     is_visual = tokens == model.config.image_token_id
     fastv = FastV(model.model, cell.ratio)
@@ -78,8 +50,3 @@ def answer(model: OfflineModel, cell: Cell, sample: Sample, key: str) -> Answer:
         prompt_tokens=len(fastv.kept),
         visual_tokens=int(is_visual[fastv.kept].sum()),
     )
-
-
-def decode(url: str) -> Image.Image:
-    """The picture in a `data:` URL."""
-    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))

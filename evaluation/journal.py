@@ -9,7 +9,9 @@ from time import perf_counter
 from typing import Any
 
 from evaluation.cell import Cell
-from evaluation.sample import Sample
+from evaluation.fingerprint import digest
+from evaluation.sample import MAX_TOKENS, Sample
+from evaluation.score import is_right
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Answer:
             expected=sample.answer,
             **found,
         )
+
+    @property
+    def is_right(self) -> bool:
+        return is_right(self.text, self.expected)
 
 
 class Journal:
@@ -82,6 +88,16 @@ class Journal:
         """Answers of a cell each second, over all runs that asked for some; None where none did."""
         times = [time for time in self._times if time["key"] == key and time["answers"]]
         return sum(time["answers"] for time in times) / sum(time["seconds"] for time in times) if times else None
+
+
+def key_of(fingerprint: str, cell: Cell, sample: Sample) -> str:
+    """Names everything that an answer, and whether it is right, depends on."""
+    return digest(fingerprint, cell.fields, sample.picture.digest, sample.question, sample.answer, MAX_TOKENS)
+
+
+def time_key(fingerprint: str, cell: Cell, in_flight: int) -> str:
+    """Names what the time of a cell depends on."""
+    return digest(fingerprint, cell.fields, in_flight)
 
 
 def _read(file: Path) -> Iterator[dict[str, Any]]:

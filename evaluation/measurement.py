@@ -1,20 +1,27 @@
 """Answers to the same questions under several ways of pruning."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from tqdm import tqdm
-
-from evaluation.asking import Asker, key_of
 from evaluation.cell import Cell
-from evaluation.fingerprint import digest
-from evaluation.journal import Answer, Journal
+from evaluation.journal import Answer, Journal, key_of, time_key
 from evaluation.sample import Sample
-from evaluation.service import Service
 
-WARM_UP = 4
-"""Questions asked before the first that is timed."""
+
+class Respondent(Protocol):
+    """Who answers questions."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that the answers depend on beside the question."""
+
+    def answer(self, questions: Mapping[Cell, Sequence[Sample]], journal: Journal, in_flight: int) -> None:
+        """Answer the questions of each cell, some at a time, into the journal.
+
+        Raises:
+            EvaluationError: one could not be answered.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,57 +40,24 @@ class Measurement:
 
 
 def measure(
-    service: Service, cells: Sequence[Cell], samples: Sequence[Sample], journal: Journal, concurrency: int
+    respondent: Respondent, cells: Sequence[Cell], samples: Sequence[Sample], journal: Journal, in_flight: int
 ) -> list[Measurement]:
     """Ask every question under every cell, but for those that the journal knows the answer to.
 
     Raises:
-        EvaluationError: the server does not start, or a request failed.
+        EvaluationError: a question could not be answered. What was answered before is in the journal.
     """
-    fingerprint = service.fingerprint
-    missing = {
-        cell: [sample for sample in samples if key_of(fingerprint, cell, sample) not in journal] for cell in cells
-    }
-    if any(missing.values()):
-        with service.running() as url:
-            asyncio.run(_ask(url, service.model, fingerprint, missing, journal, concurrency))
+    name = respondent.fingerprint
+    unknown = {cell: [sample for sample in samples if key_of(name, cell, sample) not in journal] for cell in cells}
+    questions = {cell: missing for cell, missing in unknown.items() if missing}
+    if questions:
+        respondent.answer(questions, journal, in_flight)
     return [
         Measurement(
             cell=cell,
-            answers=[journal[key_of(fingerprint, cell, sample)] for sample in samples],
-            samples_per_second=journal.samples_per_second(_time_key(fingerprint, cell, concurrency)),
-            in_flight=concurrency,
+            answers=[journal[key_of(name, cell, sample)] for sample in samples],
+            samples_per_second=journal.samples_per_second(time_key(name, cell, in_flight)),
+            in_flight=in_flight,
         )
         for cell in cells
     ]
-
-
-async def _ask(
-    url: str, model: str, fingerprint: str, missing: dict[Cell, list[Sample]], journal: Journal, in_flight: int
-) -> None:
-    """Ask what is missing, cell by cell, so that each has its own time."""
-    total = sum(len(samples) for samples in missing.values())
-    async with Asker(url, model, fingerprint, in_flight) as asker:
-        await _warm_up(asker, missing)
-        with tqdm(total=total, unit="question", smoothing=0.05, mininterval=1) as bar:
-
-            def keep(answer: Answer) -> None:
-                journal.add(answer)
-                bar.update()
-
-            for cell, samples in missing.items():
-                if samples:
-                    bar.set_description(str(cell))
-                    with journal.timed(_time_key(fingerprint, cell, in_flight)):
-                        await asker.ask_all(cell, samples, keep)
-
-
-async def _warm_up(asker: Asker, missing: dict[Cell, list[Sample]]) -> None:
-    """Ask a few questions of each cell for nothing: the first wait for what a server sets up only when it is asked."""
-    for cell, samples in missing.items():
-        await asker.ask_all(cell, samples[:WARM_UP], lambda answer: None)
-
-
-def _time_key(fingerprint: str, cell: Cell, in_flight: int) -> str:
-    """Names what the time of a cell depends on."""
-    return digest(fingerprint, cell.fields, in_flight)

@@ -1,14 +1,15 @@
 """Measured shares of right answers, task by task and family by family."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evaluation.journal import Answer
+from evaluation.markdown import table
 from evaluation.measurement import Measurement
 from evaluation.sample import FAMILY_OF
-from evaluation.scenes.questions import FAMILIES
-from evaluation.score import is_right, wilson_interval
+from evaluation.scenes.questions import FAMILIES, TASKS
+from evaluation.score import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,6 @@ class Share:
 
     right: int
     questions: int
-
-    @classmethod
-    def of(cls, answers: Sequence[Answer]) -> "Share":
-        return cls(sum(is_right(answer.text, answer.expected) for answer in answers), len(answers))
 
     @property
     def accuracy(self) -> float:
@@ -38,17 +35,17 @@ class Share:
 
 def task_shares(measurement: Measurement) -> dict[str, Share]:
     """The share of each task that has questions."""
-    tasks = [task for tasks in FAMILIES.values() for task in tasks]
-    answers = {task: [answer for answer in measurement.answers if answer.task == task] for task in tasks}
-    return {task: Share.of(found) for task, found in answers.items() if found}
+    return _shares(measurement.answers, TASKS, lambda answer: answer.task)
 
 
 def family_shares(measurement: Measurement) -> dict[str, Share]:
     """The share of each family's questions, those of its tasks taken together."""
-    answers = {
-        family: [answer for answer in measurement.answers if FAMILY_OF[answer.task] == family] for family in FAMILIES
-    }
-    return {family: Share.of(found) for family, found in answers.items() if found}
+    return _shares(measurement.answers, FAMILIES, lambda answer: FAMILY_OF[answer.task])
+
+
+def _shares(answers: Sequence[Answer], names: Iterable[str], name_of: Callable[[Answer], str]) -> dict[str, Share]:
+    right = {name: [answer.is_right for answer in answers if name_of(answer) == name] for name in names}
+    return {name: Share(sum(each), len(each)) for name, each in right.items() if each}
 
 
 def mean_accuracy(shares: Iterable[Share]) -> float:
@@ -62,20 +59,35 @@ def mean_visual_tokens(measurement: Measurement) -> float:
     return sum(answer.visual_tokens for answer in measurement.answers) / len(measurement.answers)
 
 
-def family_names(measurement: Measurement) -> list[str]:
-    """The columns of `family_cells`."""
-    return [*family_shares(measurement), "mean", "visual tokens", "samples/s"]
+def family_table(
+    measurements: Sequence[Measurement],
+    labels: Sequence[Mapping[str, str]],
+    published: Sequence[Sequence[str]],
+    text_columns: int,
+) -> str:
+    """A table in Markdown: families, their mean, the prompt's visual tokens and the speed, a row for each measurement.
 
-
-def family_cells(measurement: Measurement) -> list[object]:
-    """What a Markdown table says of a measurement: its families, their mean, its length and its speed."""
-    shares, speed = family_shares(measurement), measurement.samples_per_second
-    return [
-        *shares.values(),
-        f"{100 * mean_accuracy(shares.values()):.1f}",
-        f"{mean_visual_tokens(measurement):.0f}",
-        "" if speed is None else f"{speed:.1f}",
+    Args:
+        labels: what the first columns say of each measurement.
+        published: first a header and then what the last columns say of each measurement.
+        text_columns: how many of the first columns are text.
+    """
+    first, (titles, *figures) = measurements[0], published
+    header = [*labels[0], *family_shares(first), "mean", "visual tokens", "samples/s", *titles]
+    rows = [
+        [*label.values(), *_family_cells(measurement), *cells]
+        for measurement, label, cells in zip(measurements, labels, figures, strict=True)
     ]
+    return (
+        f"Right answers in %, with the 95 % confidence interval (Wilson); {len(first.answers)} questions a row, "
+        f"{first.in_flight} in flight.\n\n" + table(header, rows, text_columns)
+    )
+
+
+def _family_cells(measurement: Measurement) -> list[object]:
+    shares, speed = family_shares(measurement).values(), measurement.samples_per_second
+    figures = f"{100 * mean_accuracy(shares):.1f}", f"{mean_visual_tokens(measurement):.0f}"
+    return [*shares, *figures, "" if speed is None else f"{speed:.1f}"]
 
 
 def rows(measurement: Measurement, flops: float | None = None, **labels: Any) -> list[dict[str, Any]]:

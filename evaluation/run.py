@@ -6,10 +6,11 @@ from typing import Any
 
 from evaluation.arguments import QUICK_SCENES, service_of
 from evaluation.cell import Cell
-from evaluation.cost import CostModel
-from evaluation.files import write_json
+from evaluation.cost import FASTV, CostModel
+from evaluation.files import write_json, write_text
 from evaluation.journal import Journal
 from evaluation.measurement import Measurement, measure
+from evaluation.provenance import provenance
 from evaluation.result import rows
 from evaluation.sample import Sample, load_samples
 
@@ -32,7 +33,8 @@ class Run:
         """Ask all questions of FastV, offline."""
         from evaluation.baseline import Baseline
 
-        return Baseline(service_of(self._arguments).checkpoint, self._journal).measure(ratios, self.samples)
+        baseline = Baseline(service_of(self._arguments).checkpoint)
+        return measure(baseline, [Cell(FASTV, ratio) for ratio in ratios], self.samples, self._journal, in_flight=1)
 
     def write(
         self, name: str, measurements: Sequence[Measurement], labels: Sequence[Mapping[str, str]] | None = None
@@ -44,3 +46,9 @@ class Run:
             flops = costs.mean_flops(self.samples, measurement) if costs else None
             report += rows(measurement, flops, **label)
         write_json(self._arguments.output / f"{name}.json", report)
+
+    def publish(self, name: str, table: str) -> None:
+        """Write a table to `NAME.md` and print it, with what it was measured with."""
+        text = f"{table.rstrip()}\n\n{provenance(self._arguments.words)}\n"
+        write_text(self._arguments.output / f"{name}.md", text)
+        print(text)

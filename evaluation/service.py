@@ -1,113 +1,105 @@
-"""What questions are put to: a server that runs already, or one that is started when the first question needs it."""
+"""Servers that questions are put to: one that runs already, or one that is started when the first question needs it."""
 
+import asyncio
 import os
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import httpx
+from openai import AsyncOpenAI, OpenAI, OpenAIError
 
+from evaluation.asking import Asker
+from evaluation.cell import Cell
+from evaluation.client import client_options
 from evaluation.failure import EvaluationError
 from evaluation.fingerprint import code_digest, digest, model_digest
-from evaluation.server import serving, tail
+from evaluation.journal import Journal
+from evaluation.sample import Sample
+from evaluation.server import serving
+from server.launch import tail
 
 NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
 """Each question is computed whole, as if it were the only one about its picture: samples/s then compare."""
+OWN_MODEL = "evaluated"
 
 
-class Service(Protocol):
-    """A server, and everything that its answers depend on.
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server.
 
     Attributes:
         checkpoint: folder or name of its model.
         model: that model's name in requests.
-        fingerprint: names the model, the settings and the plugin's code.
+        fingerprint: names everything that its answers depend on.
+        running: a context in which it runs, which gives its URL.
     """
 
-    @property
-    def checkpoint(self) -> str: ...
+    checkpoint: str
+    model: str
+    fingerprint: str
+    running: Callable[[], AbstractContextManager[str]]
 
-    @property
-    def model(self) -> str: ...
+    def answer(self, questions: Mapping[Cell, Sequence[Sample]], journal: Journal, in_flight: int) -> None:
+        """Ask the questions of each cell, and put the answers into the journal.
 
-    @property
-    def fingerprint(self) -> str: ...
+        Raises:
+            EvaluationError: the server does not start, or a request failed.
+        """
 
-    def running(self) -> AbstractContextManager[str]:
-        """A context in which it runs. Gives its URL."""
+        async def ask(url: str) -> None:
+            async with AsyncOpenAI(**client_options(url)) as client:
+                await Asker(client, self.model, self.fingerprint, in_flight).ask_cells(questions, journal)
+
+        with self.running() as url:
+            asyncio.run(ask(url))
 
 
-@dataclass(frozen=True, slots=True)
-class OwnService:
+def own_service(checkpoint: str, log: Path, settings: Mapping[str, str] | None = None, arguments: str = "") -> Service:
     """A server that is started for the measurement.
 
-    Attributes:
+    Args:
         checkpoint: folder or name of the model.
         log: where the server's output goes.
         settings: pruning settings by the names of their flags, without dashes.
         arguments: further arguments of `gprune-serve`, as on a command line.
     """
-
-    checkpoint: str
-    log: Path
-    settings: Mapping[str, str] = field(default_factory=dict)
-    arguments: str = ""
-
-    @property
-    def model(self) -> str:
-        return "evaluated"
-
-    @property
-    def fingerprint(self) -> str:
-        return digest(model_digest(self.checkpoint), dict(self.settings), self.arguments, code_digest())
+    settings = dict(settings or {})
+    flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    options = [*NO_CACHES, "--prune-methods", "all", *flags, *shlex.split(arguments)]
 
     @contextmanager
-    def running(self) -> Iterator[str]:
-        flags = [part for name, value in self.settings.items() for part in (f"--{name}", value)]
-        options = [*NO_CACHES, "--prune-methods", "all", *flags, *shlex.split(self.arguments)]
-        with serving([self.checkpoint, "--served-model-name", self.model, *options], self.log) as url:
+    def running() -> Iterator[str]:
+        with serving([checkpoint, "--served-model-name", OWN_MODEL, *options], log) as url:
             try:
                 yield url
             except EvaluationError as error:
-                raise EvaluationError(f"{error}\nThe server's log {self.log} ends with\n{tail(self.log)}") from error
+                raise EvaluationError(f"{error}\nThe server's log {log} ends with\n{tail(log)}") from error
+
+    fingerprint = digest(model_digest(checkpoint), settings, arguments, code_digest())
+    return Service(checkpoint, OWN_MODEL, fingerprint, running)
 
 
-@dataclass(frozen=True, slots=True)
-class RunningService:
-    """A server that runs already, told by its model and by what `/metrics` says of its pruning.
+def running_service(url: str) -> Service:
+    """The server at a URL, with or without `/v1`, told by its model and by what `/metrics` says of its pruning.
 
     That does not name all settings: whoever changes others has to name another output folder.
+
+    Raises:
+        EvaluationError: none answers there.
     """
-
-    url: str
-    checkpoint: str
-    model: str
-    fingerprint: str
-
-    @classmethod
-    def at(cls, url: str) -> "RunningService":
-        """The server at a URL, with or without `/v1`.
-
-        Raises:
-            EvaluationError: none answers there.
-        """
-        url = url.rstrip("/").removesuffix("/v1")
-        try:
-            served = httpx.get(f"{url}/v1/models", headers=authorization(), timeout=30).raise_for_status().json()
-            metrics = httpx.get(f"{url}/metrics", timeout=30).raise_for_status().text.splitlines()
-        except httpx.HTTPError as error:
-            raise EvaluationError(f"no server answers at {url}: {error}") from error
-        model = served["data"][0]
-        information = sorted(line for line in metrics if line.startswith("gprune_info"))
-        checkpoint = model["root"]
-        return cls(url, checkpoint, model["id"], digest(model["id"], model_digest(checkpoint), information))
-
-    @contextmanager
-    def running(self) -> Iterator[str]:
-        yield self.url
+    root = url.rstrip("/").removesuffix("/v1")
+    try:
+        with OpenAI(**client_options(root)) as client:
+            model = client.models.list().data[0]
+            metrics = client.get(f"{root}/metrics", cast_to=str).splitlines()
+    except OpenAIError as error:
+        raise EvaluationError(f"no server answers at {root}: {error}") from error
+    checkpoint = str(getattr(model, "root", model.id))
+    information = sorted(line for line in metrics if line.startswith("gprune_info"))
+    fingerprint = digest(model.id, model_digest(checkpoint), information)
+    return Service(checkpoint, model.id, fingerprint, lambda: nullcontext(root))
 
 
 def authorization() -> dict[str, str]:

@@ -1,16 +1,16 @@
 """Tables whose rows are settings of the server."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evaluation.arguments import add_model, add_output, add_questions
 from evaluation.cell import Cell
-from evaluation.files import write_text
-from evaluation.markdown import table
 from evaluation.measurement import Measurement
-from evaluation.provenance import provenance
-from evaluation.result import family_cells, family_names
+from evaluation.result import family_table
 from evaluation.run import Run
+
+PUBLISHED = ("paper's GQA", "POPE", "TextVQA", "mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Variant:
     Attributes:
         labels: what the table calls it, by column.
         cell: what requests ask for.
-        settings: what the server is started with; see `OwnService`.
-        published: the paper's GQA, POPE, TextVQA and their mean, where it has this row.
+        settings: what the server is started with; see `own_service`.
+        published: the paper's figures, where it has this row; see `PUBLISHED`.
     """
 
     labels: Mapping[str, str]
@@ -30,44 +30,36 @@ class Variant:
     published: Sequence[float] = ()
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """What such a table is told."""
+    add_output(parser)
+    add_model(parser)
+    add_questions(parser)
+
+
 def write_variants(arguments: Namespace, name: str, variants: Sequence[Variant]) -> None:
     """Measure the variants, and write them to `NAME.json` and `NAME.md`."""
     questions = Run(arguments)
     measurements = compare(questions, variants)
     questions.write(name, measurements, [variant.labels for variant in variants])
-    text = f"{markdown(variants, measurements)}\n{provenance(arguments.words)}\n"
-    write_text(arguments.output / f"{name}.md", text)
-    print(text)
+    questions.publish(name, markdown(variants, measurements))
 
 
 def compare(questions: Run, variants: Sequence[Variant]) -> list[Measurement]:
     """Ask all questions of each variant, with one server for those that have the same settings."""
+    alike: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for place, variant in enumerate(variants):
+        alike.setdefault(tuple(variant.settings.items()), []).append(place)
     measured: dict[int, Measurement] = {}
-    for settings in _distinct([variant.settings for variant in variants]):
-        alike = [place for place, variant in enumerate(variants) if variant.settings == settings]
-        measured |= zip(alike, questions.measure([variants[place].cell for place in alike], settings), strict=True)
+    for settings, places in alike.items():
+        cells = [variants[place].cell for place in places]
+        measured |= zip(places, questions.measure(cells, dict(settings)), strict=True)
     return [measured[place] for place in range(len(variants))]
-
-
-def _distinct(all_settings: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    return [settings for place, settings in enumerate(all_settings) if settings not in all_settings[:place]]
 
 
 def markdown(variants: Sequence[Variant], measurements: Sequence[Measurement]) -> str:
     """The table, with the paper's figures beside those measured."""
-    first = measurements[0]
-    labels = list(variants[0].labels)
-    published = ["paper's GQA", "POPE", "TextVQA", "mean"] if any(variant.published for variant in variants) else []
-    blank = [""] * len(published)
-    rows: list[list[object]] = [
-        [
-            *variant.labels.values(),
-            *family_cells(measurement),
-            *([f"{figure:.2f}" for figure in variant.published] or blank),
-        ]
-        for variant, measurement in zip(variants, measurements, strict=True)
-    ]
-    return (
-        f"Right answers in %, with the 95 % confidence interval (Wilson); {len(first.answers)} questions a row, "
-        f"{first.in_flight} in flight.\n\n" + table([*labels, *family_names(first), *published], rows, len(labels))
-    )
+    titles = PUBLISHED if any(variant.published for variant in variants) else ()
+    figures = [[f"{figure:.2f}" for figure in variant.published] or [""] * len(titles) for variant in variants]
+    labels = [variant.labels for variant in variants]
+    return family_table(measurements, labels, [titles, *figures], text_columns=len(labels[0]))

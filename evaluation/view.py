@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-import torch
+import numpy as np
 from matplotlib.figure import Figure
+from openai import APIStatusError, OpenAI, OpenAIError
 from PIL import Image
 
+from evaluation.client import client_options
 from evaluation.failure import EvaluationError
-from evaluation.figures.canvas import picture_heights, save, subplots
-from evaluation.figures.heat_maps import WIDTH, show
-from evaluation.figures.kept_tokens import dimmed
-from evaluation.sample import Picture
-from evaluation.service import authorization
+from evaluation.figures.canvas import save, subplots
+from evaluation.figures.pictures import WIDTH, dimmed, picture_heights, show
+from evaluation.picture import data_url
 
 URL = "http://localhost:8000"
 RATIOS = (0.5, 0.7, 0.9)
@@ -38,30 +37,30 @@ def view(
     image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
     shown = _ask(url, image, ratios, methods)
     (group,) = (group for group in shown["groups"] if group["name"] == "grid")
-    rows = [shown["plans"][start :: max(1, len(methods))] for start in range(max(1, len(methods)))]
-    figure, axes = subplots(1 + len(ratios), WIDTH, picture_heights([image] * len(rows), WIDTH))
-    for number, plans in enumerate(rows):
-        first, *others = axes[number * (1 + len(ratios)) : (number + 1) * (1 + len(ratios))]
+    count, columns = max(1, len(methods)), 1 + len(ratios)
+    figure, axes = subplots(columns, WIDTH, picture_heights([image] * count))
+    for number in range(count):
+        plans = shown["plans"][number::count]
+        first, *others = axes[number * columns : (number + 1) * columns]
         show(first, image, plans[0]["method"])
         for place, plan in zip(others, plans, strict=True):
-            kept = torch.zeros(group["rows"] * group["columns"], dtype=torch.bool)
-            kept[plan["kept_indices"]["grid"]] = True
+            kept = np.isin(np.arange(group["rows"] * group["columns"]), plan["kept_indices"]["grid"])
             title = f"{plan['prune_ratio']:.0%} pruned: {plan['kept']} of {plan['input']}"
-            show(place, dimmed(image, kept.view(group["rows"], group["columns"])), title)
+            show(place, dimmed(image, kept.reshape(group["rows"], group["columns"])), title)
     return figure
 
 
 def _ask(url: str, image: Image.Image, ratios: Sequence[float], methods: Sequence[str]) -> dict[str, Any]:
     """What the server says of one image: plans ratio by ratio, with each method."""
-    body = {"images": [Picture.of(image).url], "prune_ratio": [*ratios], "prune_method": [*methods] or None}
-    path = f"{url.rstrip('/').removesuffix('/v1')}/v1/visual_tokens"
+    body = {"images": [data_url(image)], "prune_ratio": [*ratios], "prune_method": [*methods] or None}
     try:
-        answer = httpx.post(path, json=body, headers=authorization(), timeout=120)
-    except httpx.HTTPError as error:
+        with OpenAI(**client_options(url)) as client:
+            answer: Any = client.post("/visual_tokens", body=body, cast_to=object)
+    except APIStatusError as error:
+        raise EvaluationError(f"the server answered {error.status_code}: {error.message}") from error
+    except OpenAIError as error:
         raise EvaluationError(f"no server answers at {url} ({error}); `make serve` starts one") from error
-    if answer.status_code != httpx.codes.OK:
-        raise EvaluationError(f"the server answered {answer.status_code}: {answer.text[:1000]}")
-    shown: dict[str, Any] = answer.json()["data"][0]
+    shown: dict[str, Any] = answer["data"][0]
     return shown
 
 

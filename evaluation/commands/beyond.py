@@ -5,8 +5,9 @@ Writes beyond.json and beyond.md.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation.arguments import add_model, add_output, add_questions
-from evaluation.cell import RATIOS, Cell
+from evaluation import variants
+from evaluation.arguments import add_ratios
+from evaluation.cell import Cell
 from evaluation.variants import Variant, write_variants
 
 SETTINGS: dict[str, dict[str, str]] = {
@@ -21,16 +22,14 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_questions(parser)
-    parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS, metavar="RATIO", help="default: 0.5 0.7 0.9")
+    variants.add_arguments(parser)
+    add_ratios(parser)
 
 
 def run(arguments: Namespace) -> None:
-    variants = [
+    rows = [
         Variant({"setting": name, "pruned": f"{ratio:.0%}"}, Cell("gprune", ratio), settings)
         for name, settings in SETTINGS.items()
         for ratio in arguments.ratios
     ]
-    write_variants(arguments, "beyond", variants)
+    write_variants(arguments, "beyond", rows)

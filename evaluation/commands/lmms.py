@@ -7,15 +7,23 @@ of the OpenAI API, as lmms-eval does it. The task gprune_scenes is made here, fr
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from evaluation.arguments import QUICK_SCENES, add_model, add_output, add_questions, add_url, service_of
-from evaluation.cell import RATIOS, Cell, cells_of
+from evaluation.arguments import (
+    QUICK_SCENES,
+    add_methods,
+    add_model,
+    add_output,
+    add_questions,
+    add_ratios,
+    add_url,
+    service_of,
+)
+from evaluation.cell import Cell, cells_of
 from evaluation.files import write_json, write_text
 from evaluation.fingerprint import digest
-from evaluation.lmms.environment import interpreter
 from evaluation.lmms.report import Scores, markdown, rows
-from evaluation.lmms.run import LmmsRun
+from evaluation.lmms.run import LmmsRun, interpreter
 from evaluation.lmms.scenes import NAME as SCENES_TASK
-from evaluation.lmms.task import write_task
+from evaluation.lmms.scenes import write_task
 from evaluation.published import BENCHMARKS
 from evaluation.sample import load_samples
 
@@ -25,11 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_url(parser)
     add_questions(parser)
+    add_methods(parser, ("gprune",))
+    add_ratios(parser)
     tasks = "the paper's eight"
     parser.add_argument("--tasks", nargs="+", default=list(BENCHMARKS), metavar="TASK", help=f"default: {tasks}")
-    parser.add_argument("--methods", nargs="+", default=("gprune",), metavar="METHOD", help="default: gprune")
-    parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS, metavar="RATIO", help="default: 0.5 0.7 0.9")
     parser.add_argument("--limit", type=int, help="ask the first questions of each task only")
+    parser.add_argument("--python", help="interpreter that has lmms-eval (default: this one, if it has)")
 
 
 def run(arguments: Namespace) -> None:
@@ -51,7 +60,7 @@ def measure(arguments: Namespace, cells: Sequence[Cell]) -> Scores:
     ]
     missing = [one for one in runs if one.report is None]
     if missing:
-        python = interpreter()
+        python = interpreter(arguments.python)
         with service.running() as url:
             for one in missing:
                 one.run(python, url, service.model)

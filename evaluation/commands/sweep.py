@@ -5,7 +5,7 @@ Writes sweep.json, which has the form of table1.json.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation.arguments import add_model, add_output, add_questions, add_url
+from evaluation.arguments import add_methods, add_model, add_output, add_questions, add_url
 from evaluation.cell import cells_of
 from evaluation.run import Run
 
@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_url(parser)
     add_questions(parser)
-    parser.add_argument("--methods", nargs="+", default=("gprune", "l2norm"), metavar="METHOD")
+    add_methods(parser, ("gprune", "l2norm"))
 
 
 def run(arguments: Namespace) -> None:

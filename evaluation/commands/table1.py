@@ -7,14 +7,12 @@ a paged KV cache cannot do that, so no server offers it; --fastv measures it off
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from evaluation.arguments import add_model, add_output, add_questions, add_url
-from evaluation.cell import METHODS, RATIOS, cells_of
+from evaluation.arguments import add_methods, add_model, add_output, add_questions, add_ratios, add_url
+from evaluation.cell import METHODS, cells_of
 from evaluation.comparison import comparisons
-from evaluation.files import write_text
 from evaluation.markdown import table
 from evaluation.measurement import Measurement
-from evaluation.provenance import provenance
-from evaluation.result import family_cells, family_names, task_shares
+from evaluation.result import family_table, task_shares
 from evaluation.run import Run
 
 
@@ -23,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_url(parser)
     add_questions(parser)
-    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD", help="default: all")
-    parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS, metavar="RATIO", help="default: 0.5 0.7 0.9")
+    add_methods(parser, METHODS)
+    add_ratios(parser)
     parser.add_argument("--fastv", action="store_true", help="measure FastV too, offline and one question at a time")
 
 
@@ -34,26 +32,18 @@ def run(arguments: Namespace) -> None:
     if arguments.fastv:
         measurements += questions.measure_fastv([ratio for ratio in arguments.ratios if ratio])
     questions.write("table1", measurements)
-    text = f"{markdown(measurements).rstrip()}\n\n{provenance(arguments.words)}\n"
-    write_text(arguments.output / "table1.md", text)
-    print(text)
+    questions.publish("table1", markdown(measurements))
 
 
 def markdown(measurements: Sequence[Measurement]) -> str:
     """The table by families, the same by tasks, and how G-Prune fares against each other method."""
-    first = measurements[0]
-    tasks = list(task_shares(first))
-    families = [[*_label(measurement), *family_cells(measurement)] for measurement in measurements]
+    labels = [{"method": one.cell.method, "pruned": f"{one.cell.ratio:.0%}"} for one in measurements]
+    shares = [task_shares(one) for one in measurements]
+    by_task = [[*label.values(), *each.values()] for label, each in zip(labels, shares, strict=True)]
     return (
-        f"Right answers in %, with the 95 % confidence interval (Wilson); {len(first.answers)} questions a row, "
-        f"{first.in_flight} in flight.\n\n"
-        + table(["method", "pruned", *family_names(first)], families)
+        family_table(measurements, labels, [()] * (1 + len(labels)), text_columns=1)
         + "\nThe same by task:\n\n"
-        + table(["method", "pruned", *tasks], [[*_label(one), *task_shares(one).values()] for one in measurements])
+        + table([*labels[0], *shares[0]], by_task)
         + "\n"
         + comparisons(measurements, "gprune")
     )
-
-
-def _label(measurement: Measurement) -> tuple[str, str]:
-    return measurement.cell.method, f"{measurement.cell.ratio:.0%}"

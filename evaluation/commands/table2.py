@@ -3,20 +3,15 @@
 Writes table2.json and table2.md. Without either, tokens are drawn at random.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
-from evaluation.arguments import add_model, add_output, add_questions
 from evaluation.cell import Cell
 from evaluation.published import TABLE_2
-from evaluation.variants import Variant, write_variants
+from evaluation.variants import Variant, add_arguments, write_variants
+
+__all__ = ["VARIANTS", "add_arguments", "run"]
 
 RATIO = 0.7
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_questions(parser)
 
 
 def run(arguments: Namespace) -> None:

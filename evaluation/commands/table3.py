@@ -3,22 +3,17 @@
 Writes table3.json and table3.md.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
-from evaluation.arguments import add_model, add_output, add_questions
 from evaluation.cell import Cell
 from evaluation.published import TABLE_3
-from evaluation.variants import Variant, write_variants
+from evaluation.variants import Variant, add_arguments, write_variants
+
+__all__ = ["VARIANTS", "add_arguments", "run"]
 
 RATIO = 0.7
 ITERATIONS, THRESHOLD = 5, 0.5
 """The server's defaults, which are the paper's."""
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_questions(parser)
 
 
 def run(arguments: Namespace) -> None:

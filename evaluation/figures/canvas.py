@@ -1,13 +1,12 @@
 """How all figures are drawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 DPI = 100
 COLOURS = {
@@ -28,11 +27,6 @@ def subplots(columns: int, width: float = 5.0, heights: Sequence[float] = (4.0,)
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     return figure, list(np.asarray(axes).flat)
-
-
-def picture_heights(pictures: Iterable[Image.Image], width: float) -> list[float]:
-    """Heights of rows that show pictures `width` inches wide, with some room for a title."""
-    return [width * picture.height / picture.width + 0.3 for picture in pictures]
 
 
 def save(figure: Figure, file: Path) -> None:

@@ -3,23 +3,21 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
-from evaluation.figures.canvas import picture_heights, save, subplots
+from evaluation.figures.canvas import save, subplots
+from evaluation.figures.pictures import WIDTH, picture_heights, show
 from evaluation.offline import OfflineModel
 from gprune_vllm.graph import gprune_scores, initial_scores
 
 ITERATIONS = (1, 3, 5, 7)
-WIDTH = 2.4
-"""Inches that a picture is wide."""
 
 
 def draw_heat_maps(model: OfflineModel, pictures: dict[str, Image.Image], file: Path) -> None:
     """A row for each picture: itself, the L2 norms that the score starts from, and the score after t iterations."""
     columns = 2 + len(ITERATIONS)
-    figure, axes = subplots(columns, WIDTH, picture_heights(pictures.values(), WIDTH))
+    figure, axes = subplots(columns, WIDTH, picture_heights(pictures.values()))
     for row, (name, picture) in enumerate(pictures.items()):
         plan = model.plan(picture)
         features = model.see(picture).grid_features(plan)
@@ -32,13 +30,6 @@ def draw_heat_maps(model: OfflineModel, pictures: dict[str, Image.Image], file: 
             heat = ranks(scores).reshape(plan.grid_height, plan.grid_width)
             place.imshow(heat, cmap="inferno", alpha=0.75, extent=(0, picture.width, picture.height, 0))
     save(figure, file)
-
-
-def show(axes: Axes, picture: Image.Image, title: str) -> None:
-    """Show a picture without its axes."""
-    axes.imshow(picture, cmap="gray")
-    axes.set_title(title, fontsize=9)
-    axes.set_axis_off()
 
 
 def ranks(scores: Tensor) -> np.ndarray:

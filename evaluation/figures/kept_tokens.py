@@ -3,16 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from evaluation.figures.canvas import picture_heights, save, subplots
-from evaluation.figures.heat_maps import WIDTH, show
+from evaluation.figures.canvas import save, subplots
+from evaluation.figures.pictures import WIDTH, dimmed, picture_heights, show
 from evaluation.offline import OfflineModel
-
-DIMMED = 0.18
-"""Brightness that is left of a patch whose token is dropped."""
 
 
 def draw_kept_tokens(
@@ -20,23 +15,12 @@ def draw_kept_tokens(
 ) -> None:
     """A row for each picture: itself, and what each method keeps of its grid. Merged tokens are where they went."""
     columns = 1 + len(methods)
-    figure, axes = subplots(columns, WIDTH, picture_heights(pictures.values(), WIDTH))
+    figure, axes = subplots(columns, WIDTH, picture_heights(pictures.values()))
     for row, (name, picture) in enumerate(pictures.items()):
         seen = model.see(picture)
         first, *others = axes[row * columns : (row + 1) * columns]
         show(first, picture, name)
         for place, method in zip(others, methods, strict=True):
-            show(place, dimmed(picture, model.kept(seen, method, ratio)), method if row == 0 else "")
+            show(place, dimmed(picture, model.kept(seen, method, ratio).numpy()), method if row == 0 else "")
     figure.suptitle(f"{ratio:.0%} of the visual tokens pruned")
     save(figure, file)
-
-
-def dimmed(picture: Image.Image, kept: Tensor) -> Image.Image:
-    """A picture, dark where tokens are dropped.
-
-    Args:
-        kept: bool `[grid_height, grid_width]`.
-    """
-    mask = Image.fromarray(kept.numpy().astype(np.uint8) * 255).resize(picture.size, Image.Resampling.NEAREST)
-    dark = Image.fromarray((np.asarray(picture) * DIMMED).astype(np.uint8))
-    return Image.composite(picture, dark, mask)

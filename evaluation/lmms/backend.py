@@ -1,21 +1,23 @@
 """A served model, as lmms-eval asks it."""
 
-import base64
-import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
-import httpx
 from lmms_eval.api.model import lmms  # type: ignore[import-not-found]
 from lmms_eval.models.model_utils.gen_metrics import log_metrics  # type: ignore[import-not-found]
+from openai import OpenAI
 from PIL import Image
 from tqdm import tqdm
 
+from evaluation.client import TIMEOUT, client_options
+from evaluation.picture import data_url
+
 MAX_TOKENS = 1024
 """Answered tokens at most where a task does not say."""
+REPORTED = {"prune_ratio": "prune_ratio", "prune_method": "method"}
+"""What was asked for, as `usage.visual_tokens` calls it."""
 
 
 class GPruneServer(lmms):
@@ -24,14 +26,14 @@ class GPruneServer(lmms):
     lmms-eval's `--model_args` are these, as `name=value`:
 
     Args:
-        url: the server's, without `/v1`.
+        url: the server's, with or without `/v1`.
         model: name of its model.
         prune_ratio: fraction of visual tokens to prune; the server's default where absent, as the next two.
         prune_method: how those that stay are selected.
         visual_token_budget: visual tokens to keep of each picture, in place of a ratio.
         concurrency: questions in flight.
         timeout: seconds until a question that is not answered has failed.
-        batch_size, max_batch_size, device: lmms-eval gives these to every backend; there is no use for them here.
+        others: lmms-eval gives its batch size and device to every backend; there is no use for them here.
     """
 
     is_simple = True
@@ -44,29 +46,25 @@ class GPruneServer(lmms):
         prune_method: str | None = None,
         visual_token_budget: int | None = None,
         concurrency: int = 8,
-        timeout: float = 600,
-        batch_size: Any = 1,
-        max_batch_size: Any = None,
-        device: Any = None,
+        timeout: float = TIMEOUT,
+        **others: Any,
     ) -> None:
         super().__init__()
-        key = os.environ.get("VLLM_API_KEY")  # OPENAI_API_KEY is that of the API which scores some tasks
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.batch_size = 1
+        self._model, self._concurrency = model, int(concurrency)
         fields = {
             "prune_ratio": None if prune_ratio is None else float(prune_ratio),
             "prune_method": prune_method,
             "visual_token_budget": None if visual_token_budget is None else int(visual_token_budget),
         }
-        self.batch_size = batch_size
-        self._model, self._concurrency = model, int(concurrency)
         self._fields = {name: value for name, value in fields.items() if value is not None}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=float(timeout))
+        self._client = OpenAI(**client_options(url, float(timeout)))
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Answer all requests of a task, in order.
 
         Raises:
-            RuntimeError: one failed. It is not scored, nor are the others.
+            openai.OpenAIError, RuntimeError: one failed. It is not scored, nor are the others.
         """
         start = perf_counter()
         with ThreadPoolExecutor(self._concurrency) as threads:
@@ -84,14 +82,11 @@ class GPruneServer(lmms):
         """Answer one request."""
         text, options, doc_to_visual, doc_id, task, split = arguments
         pictures = doc_to_visual(self.task_dict[task][split][doc_id]) or []
-        body = {**request_body(self._model, text, pictures, options), **self._fields}
-        response = self._client.post("/v1/chat/completions", json=body)
-        if response.status_code != httpx.codes.OK:
-            raise RuntimeError(f"the server answered {response.status_code} ({task} {doc_id}): {response.text[:1000]}")
-        answer = response.json()
+        chat = self._client.chat.completions
+        completion = chat.create(**request(self._model, text, pictures, options), extra_body=self._fields)
         if pictures:
-            check_pruning(answer["usage"].get("visual_tokens"), self._fields)
-        return answer["choices"][0]["message"]["content"] or ""
+            check_pruning(getattr(completion.usage, "visual_tokens", None), self._fields)
+        return completion.choices[0].message.content or ""
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         raise NotImplementedError("this backend answers one question at a time")
@@ -100,7 +95,7 @@ class GPruneServer(lmms):
         raise NotImplementedError("a chat server does not tell the likelihood of a given answer")
 
 
-def request_body(model: str, text: str, pictures: Sequence[Image.Image], options: dict[str, Any]) -> dict[str, Any]:
+def request(model: str, text: str, pictures: Sequence[Image.Image], options: dict[str, Any]) -> dict[str, Any]:
     """The request for a question: its pictures, then its text, and the task's options of generation."""
     parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(one)}} for one in pictures]
     stop = options.get("until") or []
@@ -113,20 +108,11 @@ def request_body(model: str, text: str, pictures: Sequence[Image.Image], options
     }
 
 
-def data_url(picture: Image.Image) -> str:
-    """A picture as a `data:` URL, without loss."""
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, format="PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
 def check_pruning(reported: dict[str, Any] | None, fields: dict[str, Any]) -> None:
     """Raises:
     RuntimeError: the server does not report what was asked for.
     """
     if reported is None:
         raise RuntimeError("the answer has no usage.visual_tokens; is it gprune-serve that answers?")
-    reports = {"prune_ratio": "prune_ratio", "prune_method": "method"}
-    for field, name in reports.items():
-        if field in fields and reported[name] != fields[field]:
-            raise RuntimeError(f"asked for {fields}, and the server pruned otherwise: {reported}")
+    if any(reported[name] != fields[field] for field, name in REPORTED.items() if field in fields):
+        raise RuntimeError(f"asked for {fields}, and the server pruned otherwise: {reported}")

@@ -1,8 +1,11 @@
 """lmms-eval in a process of its own."""
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,23 @@ from evaluation.failure import EvaluationError
 
 ROOT = Path(__file__).parents[2]
 """The repository, from which lmms-eval imports its backend."""
+MISSING = """\
+lmms-eval is not installed. Some of its packages would replace vLLM's: install it into another environment,
+    python3 -m venv lmms-eval && lmms-eval/bin/pip install lmms-eval==0.7.3
+and name the interpreter of that: --python lmms-eval/bin/python"""
+
+
+def interpreter(named: str | None) -> str:
+    """The interpreter that is named, or without a name this one, if it has lmms-eval.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    if named is None and importlib.util.find_spec("lmms_eval") is None:
+        raise EvaluationError(MISSING)
+    if shutil.which(named or sys.executable) is None:
+        raise EvaluationError(f"--python {named} is no interpreter")
+    return named or sys.executable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +57,7 @@ class LmmsRun:
         file = next(self.folder.rglob("*_results.json"), None)
         return None if file is None else dict(json.loads(file.read_text()))
 
-    def run(self, python: Path, url: str, model: str) -> None:
+    def run(self, python: str, url: str, model: str) -> None:
         """Run the task.
 
         Args:
@@ -48,18 +68,11 @@ class LmmsRun:
         Raises:
             EvaluationError: there is no report after it, because a request failed for one.
         """
-        status = subprocess.run(self._command(python, url, model), env=_environment()).returncode
-        if self.report is None:  # lmms-eval ends with 0 when requests fail, too
-            raise EvaluationError(f"lmms-eval ended with {status} and without results for {self.task} ({self.cell})")
-
-    def _command(self, python: Path, url: str, model: str) -> list[str]:
         fields = {"url": url, "model": model, **self.cell.fields, "concurrency": self.concurrency}
         named = ",".join(f"{name}={value}" for name, value in fields.items())
         arguments = ["--model", "gprune", "--model_args", named, "--tasks", self.task, "--batch_size", "1"]
-        return [str(python), "-m", "lmms_eval", *arguments, "--output_path", str(self.folder), *self.options]
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment, with the repository on Python's path."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path}
+        command = [python, "-m", "lmms_eval", *arguments, "--output_path", str(self.folder), *self.options]
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
+        if self.report is None:  # lmms-eval ends with 0 when requests fail, too
+            raise EvaluationError(f"lmms-eval ended with {status} and without results for {self.task} ({self.cell})")

@@ -5,6 +5,10 @@ lmms-eval loads a copy of this file beside the task's description, for the funct
 
 import base64
 import io
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -33,6 +37,18 @@ metric_list:
 metadata:
   - version: 1.0
 """
+
+
+def write_task(folder: Path, samples: Iterable[Any]) -> None:
+    """Write the task that asks these samples into a folder for lmms-eval's `--include_path`."""
+    from evaluation.sample import MAX_TOKENS  # the copy has no use for it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data = (folder / "scenes.jsonl").resolve()
+    lines = [{"picture": one.picture.url, "question": one.question, "answer": one.answer} for one in samples]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / f"{NAME}.yaml").write_text(DESCRIPTION.format(name=NAME, data=data, max_tokens=MAX_TOKENS))
+    shutil.copyfile(__file__, folder / "functions.py")
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[Image.Image]:

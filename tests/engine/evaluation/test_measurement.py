@@ -4,20 +4,19 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
-from evaluation.asking import body
+from evaluation.asking import request
 from evaluation.cell import UNPRUNED, Cell, cells_of
 from evaluation.failure import EvaluationError
 from evaluation.journal import Answer, Journal
 from evaluation.measurement import measure
 from evaluation.sample import Sample, load_samples
-from evaluation.service import RunningService
+from evaluation.service import Service, running_service
 from tests.support.servers import API_KEY, Server
 
 PRUNED = Cell("gprune", 0.5)
@@ -29,29 +28,23 @@ def samples() -> list[Sample]:
 
 
 @pytest.fixture
-def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> RunningService:
+def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> Service:
     """The tests' server."""
     monkeypatch.setenv("VLLM_API_KEY", API_KEY)
-    return RunningService.at(f"{server.url}/v1")
+    return running_service(f"{server.url}/v1")
 
 
 @dataclass(frozen=True)
 class Asleep:
-    """A server that must not be needed."""
+    """One who must not be needed."""
 
     fingerprint: str
-    checkpoint: str = ""
-    model: str = ""
 
-    @contextmanager
-    def running(self) -> Iterator[str]:
+    def answer(self, questions: object, journal: Journal, in_flight: int) -> None:
         raise AssertionError("all answers were known")
-        yield ""
 
 
-def test_every_question_is_answered_under_every_cell(
-    service: RunningService, samples: list[Sample], tmp_path: Path
-) -> None:
+def test_every_question_is_answered_under_every_cell(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     unpruned, pruned = measure(service, [Cell(UNPRUNED, 0.0), PRUNED], samples, Journal(tmp_path), 3)
     for measurement in (unpruned, pruned):
         assert [answer.question for answer in measurement.answers] == [sample.question for sample in samples]
@@ -63,22 +56,22 @@ def test_every_question_is_answered_under_every_cell(
         assert whole.prompt_tokens - half.prompt_tokens == whole.visual_tokens - half.visual_tokens
 
 
-def test_an_answer_is_what_a_client_gets(service: RunningService, samples: list[Sample], tmp_path: Path) -> None:
+def test_an_answer_is_what_a_client_gets(
+    server: Server, service: Service, samples: list[Sample], tmp_path: Path
+) -> None:
     (measurement,) = measure(service, [PRUNED], samples[:1], Journal(tmp_path), 1)
-    request = body(service.model, PRUNED, samples[0])
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    response = httpx.post(f"{service.url}/v1/chat/completions", json=request, headers=headers, timeout=60).json()
-    assert measurement.answers[0].text == response["choices"][0]["message"]["content"]
-    assert measurement.answers[0].visual_tokens == response["usage"]["visual_tokens"]["kept"]
+    completion = server.client.chat.completions.create(**request(service.model, PRUNED, samples[0]))
+    assert measurement.answers[0].text == completion.choices[0].message.content
+    assert measurement.answers[0].visual_tokens == completion.usage.visual_tokens["kept"]
 
 
-def test_known_answers_are_not_asked_for_again(service: RunningService, samples: list[Sample], tmp_path: Path) -> None:
+def test_known_answers_are_not_asked_for_again(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     first = measure(service, [PRUNED], samples, Journal(tmp_path), 2)
     asleep = Asleep(service.fingerprint)
     assert measure(asleep, [PRUNED], samples, Journal(tmp_path), 2) == first
 
 
-def test_only_what_is_missing_is_asked(service: RunningService, samples: list[Sample], tmp_path: Path) -> None:
+def test_only_what_is_missing_is_asked(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     measure(service, [PRUNED], samples[:2], Journal(tmp_path), 2)
     (whole,) = measure(service, [PRUNED], samples, Journal(tmp_path), 2)
     lines = (tmp_path / "answers.jsonl").read_text().splitlines()
@@ -87,7 +80,7 @@ def test_only_what_is_missing_is_asked(service: RunningService, samples: list[Sa
 
 @pytest.mark.parametrize("change", ["server", "picture", "question", "answer"])
 def test_answers_to_anything_else_are_not_taken(
-    service: RunningService, samples: list[Sample], tmp_path: Path, change: str
+    service: Service, samples: list[Sample], tmp_path: Path, change: str
 ) -> None:
     sample = samples[0]
     measure(service, [PRUNED], [sample], Journal(tmp_path), 1)
@@ -102,13 +95,13 @@ def test_answers_to_anything_else_are_not_taken(
         measure(Asleep(fingerprint), [PRUNED], [others[change]], Journal(tmp_path), 1)
 
 
-def test_a_request_that_fails_ends_the_run(service: RunningService, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_request_that_fails_ends_the_run(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     cells = [PRUNED, Cell("nonesuch", 0.5)]
     with pytest.raises(EvaluationError, match=r"the server answered 400 \(nonesuch 50%, scene 0, \w+\): .*nonesuch"):
         measure(service, cells, samples, Journal(tmp_path), 2)
 
 
-def test_answers_before_a_failure_are_kept(service: RunningService, samples: list[Sample], tmp_path: Path) -> None:
+def test_answers_before_a_failure_are_kept(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     broken = replace(samples[-1], picture=replace(samples[-1].picture, url="data:image/png;base64,broken", digest=""))
     mixed = [*samples[:-1], broken]
     with pytest.raises(EvaluationError, match="the server answered 4"):
@@ -125,9 +118,7 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_run_goes_on_where_it_was(
-    service: RunningService, samples: list[Sample], tmp_path: Path
-) -> None:
+def test_an_interrupted_run_goes_on_where_it_was(service: Service, samples: list[Sample], tmp_path: Path) -> None:
     class Interrupted(Journal):
         def add(self, answer: Answer) -> None:
             super().add(answer)
@@ -144,11 +135,11 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
 
 def test_a_server_that_is_gone_ends_the_run(samples: list[Sample], tmp_path: Path) -> None:
-    gone = RunningService("http://127.0.0.1:9", "", "model", "fingerprint")
+    gone = Service("", "model", "fingerprint", lambda: nullcontext("http://127.0.0.1:9"))
     with pytest.raises(EvaluationError, match=r"no answer .*ConnectError"):
         measure(gone, [PRUNED], samples, Journal(tmp_path), 2)
     with pytest.raises(EvaluationError, match=r"no server answers at http://127\.0\.0\.1:9"):
-        RunningService.at("http://127.0.0.1:9")
+        running_service("http://127.0.0.1:9")
 
 
 def test_ratio_zero_is_one_cell_for_all_methods() -> None:

@@ -16,7 +16,7 @@ from evaluation.cell import METHODS, RATIOS, UNPRUNED
 from evaluation.failure import EvaluationError
 from evaluation.figures.curves import draw_cost, methods_of, pooled
 from evaluation.figures.heat_maps import ranks
-from evaluation.figures.kept_tokens import dimmed
+from evaluation.figures.pictures import dimmed
 from evaluation.offline import OfflineModel
 from evaluation.result import Share
 from evaluation.scenes.questions import FAMILIES
@@ -95,7 +95,7 @@ def test_heat_tells_the_order_of_scores() -> None:
 
 
 def test_pictures_are_dark_where_tokens_are_dropped() -> None:
-    kept = torch.tensor([[True, False], [False, False]])
+    kept = np.array([[True, False], [False, False]])
     shown = np.asarray(dimmed(Image.new("RGB", (40, 20), (200, 100, 50)), kept))
     assert shown[5, 5].tolist() == [200, 100, 50]
     assert shown[5, 30].tolist() == shown[15, 5].tolist() == [36, 18, 9]

@@ -1,7 +1,7 @@
 """Servers that the evaluation starts itself."""
 
-import sys
-import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,68 +10,50 @@ from evaluation import server
 from evaluation.failure import EvaluationError
 from evaluation.fingerprint import model_digest
 from evaluation.provenance import provenance
-from evaluation.service import OwnService
+from evaluation.service import own_service
 from gprune_vllm.settings import PruneSettings
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(checkpoint: Path, tmp_path: Path) -> None:
-    log = tmp_path / "logs" / "server.log"
-    service = OwnService(str(checkpoint), log, {"prune-threshold": "7"})
-    with pytest.raises(EvaluationError, match=r"(?s)the server stopped; .*--prune-threshold"), service.running():
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    log, script = tmp_path / "logs" / "server.log", tmp_path / "server.py"
+    script.write_text("raise SystemExit('--prune-threshold: not in [0, 1)')")
+    expected = pytest.raises(EvaluationError, match=r"(?s)the server stopped; .*--prune-threshold")
+    with expected, server.serving(["model"], log, server=(str(script),)):
         pass
     assert "--prune-threshold" in log.read_text()
 
 
-def test_a_server_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "START_LIMIT", 0)
-    started: list[int] = []
-    popen = server.subprocess.Popen
-
-    def sleep(command: list[str], **options: object) -> object:
-        process = popen([sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)"], **options)  # type: ignore[call-overload]
-        started.append(process.pid)
-        time.sleep(1)
-        return process
-
-    monkeypatch.setattr(server.subprocess, "Popen", sleep)
-    with pytest.raises(EvaluationError, match="not healthy"), server.serving(["model"], tmp_path / "server.log"):
-        pass
-    assert not Path(f"/proc/{started[0]}").exists()
-
-
-def test_a_failure_while_it_runs_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contextlib import contextmanager
-
+def test_a_failure_while_it_runs_shows_the_end_of_its_log(tmp_path: Path, started: Callable[[], Sequence[str]]) -> None:
     log = tmp_path / "server.log"
     log.write_text("the engine died")
-
-    @contextmanager
-    def serving(arguments: list[str], log: Path):  # type: ignore[no-untyped-def]
-        yield "http://server"
-
-    monkeypatch.setattr("evaluation.service.serving", serving)
     expected = pytest.raises(EvaluationError, match=r"(?s)the server answered 500.*the engine died")
-    with expected, OwnService("model", log).running():
+    with expected, own_service("model", log).running():
         raise EvaluationError("the server answered 500")
+    assert started()
 
 
-def test_settings_reach_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contextlib import contextmanager
-
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Sequence[str]]:
+    """The arguments of the server that would have been started."""
     seen: list[str] = []
 
     @contextmanager
-    def serving(arguments: list[str], log: Path):  # type: ignore[no-untyped-def]
+    def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
         seen.extend(arguments)
         yield "http://server"
 
     monkeypatch.setattr("evaluation.service.serving", serving)
-    with OwnService("model", tmp_path / "log", {"prune-score": "ones"}, "--max-model-len 512").running():
+    return lambda: seen
+
+
+def test_settings_reach_the_command_line(tmp_path: Path, started: Callable[[], Sequence[str]]) -> None:
+    with own_service("model", tmp_path / "log", {"prune-score": "ones"}, "--max-model-len 512").running():
         pass
-    text = " ".join(seen)
+    text = " ".join(started())
     assert "--prune-score ones" in text
     assert text.endswith("--max-model-len 512")
     assert "--no-enable-prefix-caching" in text
+    assert "--dtype" not in text
 
 
 def test_fingerprints_tell_models_and_settings_apart(tmp_path: Path) -> None:
@@ -84,10 +66,10 @@ def test_fingerprints_tell_models_and_settings_apart(tmp_path: Path) -> None:
     assert model_digest("org/one") != model_digest("org/other")
     log = tmp_path / "log"
     services = [
-        OwnService(str(tmp_path / "one"), log),
-        OwnService(str(tmp_path / "one"), log, {"prune-score": "ones"}),
-        OwnService(str(tmp_path / "one"), log, {}, "--dtype float32"),
-        OwnService(str(tmp_path / "other"), log),
+        own_service(str(tmp_path / "one"), log),
+        own_service(str(tmp_path / "one"), log, {"prune-score": "ones"}),
+        own_service(str(tmp_path / "one"), log, {}, "--dtype float32"),
+        own_service(str(tmp_path / "other"), log),
     ]
     assert len({service.fingerprint for service in services}) == 4
 

@@ -11,7 +11,8 @@ from evaluation.cell import UNPRUNED, Cell
 from evaluation.commands import beyond, table2, table3
 from evaluation.commands.results import fill
 from evaluation.commands.table1 import markdown
-from evaluation.comparison import Comparison, comparisons
+from evaluation.comparison import compare as compare_methods
+from evaluation.comparison import comparisons, marked
 from evaluation.failure import EvaluationError
 from evaluation.journal import Answer
 from evaluation.measurement import Measurement
@@ -65,14 +66,14 @@ def test_table_1_shows_accuracies_intervals_and_speed() -> None:
 
 
 def test_methods_are_compared_on_the_same_questions() -> None:
-    assert Comparison.of(GPRUNE.answers, RANDOM.answers) == Comparison(wins=4, losses=0)
+    assert compare_methods(GPRUNE, RANDOM, "fine-grained") == "+3 -0"
     assert "| random | 50% | +3 -0 |" in comparisons([FULL, RANDOM, GPRUNE], "gprune")
     assert comparisons([FULL, RANDOM], "gprune") == ""
 
 
 def test_a_clear_difference_is_bold() -> None:
-    assert str(Comparison(6, 0)) == "**+6 -0**"  # 2 / 64 by chance
-    assert str(Comparison(5, 0)) == "+5 -0"  # 2 / 32
+    assert marked(6, 0) == "**+6 -0**"  # 2 / 64 by chance
+    assert marked(5, 0) == "+5 -0"  # 2 / 32
 
 
 class Questions:
