@@ -43,8 +43,10 @@ def refusal(answer: httpx.Response) -> str:
     return str(answer.json()["error"]["message"])
 
 
-@pytest.mark.parametrize("path", [CHAT, BATCH, RESPONSES])
-@pytest.mark.parametrize("asked", [{"prune_ratio": 0.9}, {"visual_token_budget": 30}])
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [(CHAT, {"prune_ratio": 0.9}), (BATCH, {"visual_token_budget": 30}), (RESPONSES, {"visual_token_budget": 30})],
+)
 def test_positions_beyond_the_models(server: Server, path: str, asked: dict[str, Any]) -> None:
     answer = server.post(path, {"model": MODEL, **prompt(path, [LARGE] * 14), **asked})
     message = refusal(answer)
@@ -87,7 +89,7 @@ def test_more_images_than_allowed(server: Server, path: str) -> None:
     assert f"At most {IMAGES} image" in message
 
 
-@pytest.mark.parametrize("budget", [144, 145, 2**63, 10**100])
+@pytest.mark.parametrize("budget", [144, 145, 10**100])
 def test_budgets_larger_than_the_image_keep_it_whole(server: Server, budget: int) -> None:
     whole = ask(server, [SMALL], 0)
     budgeted = ask(server, [SMALL], visual_token_budget=budget)

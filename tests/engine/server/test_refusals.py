@@ -1,28 +1,16 @@
 """What cannot be served is refused with an OpenAI-shaped 400 that names the field, and the engine lives on."""
 
-import json
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support import photos
+from tests.support.fuzzing.judging import assert_well_formed
+from tests.support.fuzzing.refused import REFUSED, Refused
 from tests.support.questions import ask, messages, same
 from tests.support.servers import API_KEY, MODEL, Server
 
-NO_RATIOS = [
-    '"0.5"',
-    "true",
-    "NaN",
-    "1",
-    "-0.1",
-    "1e400",
-    "-Infinity",
-    "[]",
-    "{}",
-    "1" + "0" * 400,
-    '"' + "x" * 9999 + '"',
-]
 PHOTO = photos.china()
 
 
@@ -34,51 +22,26 @@ def refusal(answer: httpx.Response) -> dict[str, Any]:
     return dict(error)
 
 
-def post_text(server: Server, path: str, fields: str) -> dict[str, Any]:
-    """The refusal of a prompt without images that has these fields, written in JSON as they are."""
-    text = [{"role": "user", "content": "Hello"}]
-    prompt = {"input": "Hello"} if path.endswith("responses") else {"messages": [text] if "batch" in path else text}
-    body = json.dumps({"model": MODEL, **prompt})[:-1] + f", {fields}}}"
-    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-    return refusal(httpx.post(f"{server.url}{path}", content=body, headers=headers, timeout=60))
+def send(server: Server, refused: Refused) -> httpx.Response:
+    case = refused.case
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": case.content_type}
+    return httpx.post(f"{server.url}{case.path}", content=case.body, headers=headers, timeout=60)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"])
-@pytest.mark.parametrize("ratio", NO_RATIOS)
-def test_what_is_no_ratio_is_refused(server: Server, path: str, ratio: str) -> None:
-    error = post_text(server, path, f'"prune_ratio": {ratio}')
-    assert error["param"] == "prune_ratio"
-    assert "[0, 1)" in error["message"]
+@pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: refused.name)
+def test_what_must_be_refused_is(server: Server, refused: Refused) -> None:
+    answer = send(server, refused)
+    if refused.field is None:
+        assert 400 <= answer.status_code < 500
+        assert_well_formed(refused.case.path, answer)
+    else:
+        error = refusal(answer)
+        assert error["param"] == refused.field
+        assert refused.field != "prune_ratio" or "[0, 1)" in error["message"]
 
 
-NO_BUDGETS = ("0", "-1", "1.5", "5.0", "true", '"5"', "[]", "NaN", "-1" + "0" * 400)
-NO_METHODS = ('"best"', '"fastv"', '""', "1", "[]", "{}", '"' + "x" * 9999 + '"')
-NO_PRUNING = [
-    *(("visual_token_budget", value) for value in NO_BUDGETS),
-    *(("prune_method", value) for value in NO_METHODS),
-]
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"])
-@pytest.mark.parametrize(("field", "value"), NO_PRUNING)
-def test_what_is_no_budget_or_no_method_is_refused(server: Server, path: str, field: str, value: str) -> None:
-    assert post_text(server, path, f'"{field}": {value}')["param"] == field
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"])
-def test_ratio_and_budget_at_once_are_refused(server: Server, path: str) -> None:
-    error = post_text(server, path, '"prune_ratio": 0, "visual_token_budget": 100')
-    assert error["param"] == "visual_token_budget"
-    assert "prune_ratio" in error["message"]
-
-
-@pytest.mark.parametrize(
-    "kwargs", [{"prune_ratio": 0.5}, {"prune_settings": "x"}, {"prune_method": "tome"}, {"do_resize": False}]
-)
-def test_clients_cannot_pass_raw_processor_arguments(server: Server, kwargs: dict[str, Any]) -> None:
-    body = {"model": MODEL, "messages": messages([PHOTO]), "mm_processor_kwargs": kwargs, "prune_ratio": 0.5}
-    assert refusal(server.post("/v1/chat/completions", body))["param"] == "mm_processor_kwargs"
-    body = {"model": MODEL, "prompt": "Hello", "mm_processor_kwargs": kwargs}
+def test_text_is_completed_or_refused_with_a_processors_arguments(server: Server) -> None:
+    body = {"model": MODEL, "prompt": "Hello", "max_tokens": 1, "mm_processor_kwargs": {"prune_ratio": 0.5}}
     assert server.post("/v1/completions", body).status_code in (200, 400)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from server.launch import LaunchedServer, free_port
 from tests.support import photos
 from tests.support.oracle import Oracle, Positions
 from tests.support.questions import QUESTION, ask
-from tests.support.servers import COMMON, GPRUNE_SERVE, Server, free_port, serve, server_environment, stop
+from tests.support.servers import COMMON, GPRUNE_SERVE, Server, serve, server_environment
 
 POSITIONS: dict[str, Positions] = {"tensor": "original", "pipeline": "contiguous"}
 ARGUMENTS = {
@@ -33,14 +34,14 @@ def nodes(parallelism: str, checkpoint: Path, tmp_path: Path) -> Iterator[Server
             [*GPRUNE_SERVE, str(checkpoint), *COMMON, *both, "--node-rank", "1", "--headless"],
             stdout=log,
             stderr=log,
-            env=server_environment(None),
+            env=server_environment(),
             start_new_session=True,
         )
     try:
         with serve(checkpoint, tmp_path / "first.log", *both, "--node-rank", "0") as first:
             yield first
     finally:
-        stop(second)
+        LaunchedServer("", tmp_path / "second.log", second).stop()
 
 
 def test_answers_agree_with_the_oracle(nodes: Server, oracle: Oracle, parallelism: str) -> None:

@@ -1,19 +1,13 @@
-"""Clients that leave, whenever they do, leave nothing behind: no request, no cache in use, no memory.
-
-`DISCONNECTS=1000` in the environment makes as many of them leave; otherwise it is 96.
-"""
+"""Clients that leave, whenever they do, leave nothing behind: no request, no cache in use, no memory."""
 
 import json
-import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,9 +16,9 @@ import pytest
 from tests.support import photos
 from tests.support.photos import data_url
 from tests.support.questions import ask
-from tests.support.servers import MODEL, Server, serve
+from tests.support.servers import API_KEY, MODEL, Server
+from tests.support.waiting import wait_until
 
-DISCONNECTS = int(os.environ.get("DISCONNECTS", "96"))
 WARM_UP = 48  # clients that leave before memory is measured
 AT_ONCE = 8
 MEBIBYTE = 1024 * 1024
@@ -49,16 +43,6 @@ class Footprint:
         return cls(sum(each.memory_full_info().uss for each in processes), sum(each.num_fds() for each in processes))
 
 
-@pytest.fixture(scope="module")
-def patient_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with caches so small that those who leave while memory warms up fill all of them."""
-    log = tmp_path_factory.mktemp("patient") / "server.log"
-    steps = ("--max-num-batched-tokens", "128", "--max-num-seqs", "16")
-    compiled = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}  # as in `loadtest.soak`
-    with serve(checkpoint, log, *steps, "--num-gpu-blocks-override", "128", environment=compiled) as running:
-        yield running
-
-
 def long_prompt(number: int) -> bytes:
     """A streamed request of four large images and every visual token, of which no other shares cached blocks."""
     pictures = [PICTURES[(number + each) % len(PICTURES)] for each in range(4)]
@@ -71,6 +55,7 @@ def leave(server: Server, number: int, phase: str) -> None:
     """Ask, and leave before the answer is complete: every other client by FIN, the rest by RST."""
     body = long_prompt(number)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    headers |= {"Authorization": f"Bearer {API_KEY}"}
     with closing(HTTPConnection(server.url.removeprefix("http://"), timeout=HANG)) as connection:
         connection.request("POST", "/v1/chat/completions", headers=headers)
         if number // len(PHASES) % 2:
@@ -97,14 +82,11 @@ def leave_all(server: Server, numbers: range) -> None:
 
 
 def wait_until_idle(server: Server) -> None:
-    begin = time.monotonic()
-    while server.total("vllm:num_requests_running") or server.total("vllm:num_requests_waiting"):
-        assert time.monotonic() - begin < HANG, "requests are left"
-        time.sleep(0.1)
+    wait_until(lambda: not any(server.total(f"vllm:num_requests_{state}") for state in ("running", "waiting")), HANG)
 
 
-def test_clients_that_leave_leave_nothing_behind(patient_server: Server) -> None:
-    server = patient_server
+def test_clients_that_leave_leave_nothing_behind(small_caches_server: Server, request: pytest.FixtureRequest) -> None:
+    server, leaving = small_caches_server, request.config.getoption("disconnects")
     probes = [([photos.china()], 0.5), ([photos.flower(), photos.grace_hopper()], 0)]
     leave_all(server, range(WARM_UP))
     wait_until_idle(server)
@@ -113,18 +95,18 @@ def test_clients_that_leave_leave_nothing_behind(patient_server: Server) -> None
     begun = server.total("gprune_requests_total")
     footprint = Footprint.of(server)
 
-    leave_all(server, range(WARM_UP, WARM_UP + DISCONNECTS))
+    leave_all(server, range(WARM_UP, WARM_UP + leaving))
 
     wait_until_idle(server)
     assert server.total("vllm:kv_cache_usage_perc") == 0
     assert server.total("gprune_e2e_request_latency_seconds_count") == answered
     reached = server.total("gprune_requests_total") - begun
-    assert DISCONNECTS / 2 <= reached <= DISCONNECTS * 3 / 4
+    assert leaving / 2 <= reached <= leaving * 3 / 4
     assert [ask(server, *probe, cache_salt="after") for probe in probes] == before
 
     after = Footprint.of(server)
     grown, opened = after.memory - footprint.memory, after.files - footprint.files
-    print(f"\n{DISCONNECTS} clients left, {reached:.0f} of them reached the engine")
+    print(f"\n{leaving} clients left, {reached:.0f} of them reached the engine")
     print(
         f"memory {footprint.memory / MEBIBYTE:.0f} MiB, {grown / MEBIBYTE:+.1f}; files {footprint.files}, {opened:+d}"
     )

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import yaml
 
+from server.launch import LaunchedServer, free_port
 from tests.support.tools import ROOT, require
-from tests.support.servers import free_port, stop
 
 SHIPPED = ROOT / "deploy/prometheus"
 LIMIT = 60  # seconds
@@ -56,13 +56,15 @@ def run_prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
     configuration.write_text(yaml.safe_dump(_hastened(target)))
     options = {"config.file": configuration, "storage.tsdb.path": directory / "data", "web.listen-address": address}
     command = [require("prometheus"), *(f"--{name}={value}" for name, value in options.items())]
-    with (directory / "prometheus.log").open("wb") as log:
+    file = directory / "prometheus.log"
+    with file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    server = LaunchedServer(f"http://{address}", file, process)
     try:
         wait_until(lambda: _is_ready(address), "Prometheus does not start; its log is in the temporary directory")
-        yield Prometheus(f"http://{address}")
+        yield Prometheus(server.url)
     finally:
-        stop(process)
+        server.stop()
 
 
 def _hastened(target: str) -> dict[str, Any]:

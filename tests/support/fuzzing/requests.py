@@ -13,12 +13,13 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from tests.support.fuzzing.conversations import block_turns, conversations, items, words
 from tests.support.fuzzing.fields import CHAT, COMPLETION, MESSAGES, RESPONSES, SHOWN, TOKENIZE
-from tests.support.fuzzing.pictures import damaged_urls, urls
+from tests.support.fuzzing.pictures import PICTURES, as_url, damaged_urls, urls
 from tests.support.fuzzing.values import Fields, Raw, lists, mostly, odd, scalars, write
 from tests.support.servers import MODEL
 
 JSON = "application/json"
-CHAT_PATH = "/v1/chat/completions"
+CHAT_PATH, BATCH_PATH, RESPONSES_PATH = "/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"
+HELLO = [{"role": "user", "content": "Hello"}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,37 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a body is sent to: its prompt, its optional fields, and the field that limits its output, if it has any."""
+    """What a body has.
+
+    Attributes:
+        prompt: the name of the field with the prompt.
+        right: a prompt that is in order.
+        prompts: others, most of them in order.
+        optional: other fields.
+        limit: the name of the field that limits the output, if there is one.
+    """
 
     prompt: str
+    right: Any
     prompts: SearchStrategy[Any]
     optional: Fields
     limit: str | None = "max_tokens"
 
+    def plain(self) -> dict[str, Any]:
+        """A body that is in order, with nothing but what is needed."""
+        limit = {} if self.limit is None else {self.limit: 1}
+        return {"model": MODEL, self.prompt: self.right, **limit}
+
 
 token_prompts = lists(mostly(st.integers(0, 262), scalars), 1)
 ENDPOINTS = {
-    CHAT_PATH: Endpoint("messages", conversations, CHAT),
-    "/v1/chat/completions/batch": Endpoint("messages", lists(conversations, 1), CHAT),
-    "/v1/responses": Endpoint("input", words | items, RESPONSES, "max_output_tokens"),
-    "/v1/completions": Endpoint("prompt", words | token_prompts | lists(words | token_prompts, 1), COMPLETION),
-    "/v1/messages": Endpoint("messages", block_turns, MESSAGES),
-    "/tokenize": Endpoint("messages", conversations, TOKENIZE, None),
-    "/v1/visual_tokens": Endpoint("images", lists(urls, 1), SHOWN, None),
+    CHAT_PATH: Endpoint("messages", HELLO, conversations, CHAT),
+    BATCH_PATH: Endpoint("messages", [HELLO], lists(conversations, 1), CHAT),
+    RESPONSES_PATH: Endpoint("input", "Hello", words | items, RESPONSES, "max_output_tokens"),
+    "/v1/completions": Endpoint("prompt", "Hello", words | token_prompts | lists(words | token_prompts, 1), COMPLETION),
+    "/v1/messages": Endpoint("messages", HELLO, block_turns, MESSAGES),
+    "/tokenize": Endpoint("messages", HELLO, conversations, TOKENIZE, None),
+    "/v1/visual_tokens": Endpoint("images", [as_url(PICTURES[0])], lists(urls, 1), SHOWN, None),
 }
 # No null and no large number: the output would go on to the end of the context, and the fuzzing with it.
 NO_LIMITS = (0, -1, 1.5, True, "3", "x", [], {}, *(Raw(number) for number in ("1e400", "NaN", "1" + "0" * 400)))
