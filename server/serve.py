@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
 from server.limits import Limits
+from server.processor import default_dtype
 
 PLUGIN_NAME = "gprune"
 GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
@@ -15,22 +16,23 @@ GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
 """Flags by the name under which `--help=NAME` lists them."""
 LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
 """Flags of vLLM's own that by default have no limit, or as the seconds to finish requests in have none."""
+KEEP_ALIVE = 75
+"""Seconds until an idle connection is closed. Load balancers keep theirs for 60. vLLM's 5 are also those of the openai
+client, which then loses a request that it sends while both close."""
 
 
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
     enable_plugins()  # first: vLLM reads it while it builds its parser
+    keep_idle_connections()
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-    from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG, cli_env_setup
+    from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
+    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
     from vllm.logger import configure_logging_from_args
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     cli_env_setup()
-    parser = make_arg_parser(FlexibleArgumentParser(prog="gprune-serve", description=__doc__))
-    parser.epilog = VLLM_SUBCMD_PARSER_EPILOG.format(subcmd="serve")
-    add_settings(parser)
+    parser = build_parser()
     args = parser.parse_args()
     try:
         export_settings(args)
@@ -38,8 +40,27 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     configure_logging_from_args(args)
+    report_dtype(args)
     validate_parsed_serve_args(args)
     ServeSubcommand.cmd(args)
+
+
+def keep_idle_connections() -> None:
+    """Let vLLM close idle connections after `KEEP_ALIVE` seconds, unless the operator says when."""
+    os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))
+
+
+def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # noqa: F821
+    """Make the parser of `vllm serve` with the settings as further flags, and defaults that fit the processor."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = make_arg_parser(FlexibleArgumentParser(prog="gprune-serve", description=__doc__))
+    parser.epilog = VLLM_SUBCMD_PARSER_EPILOG.format(subcmd="serve")
+    add_settings(parser)
+    parser.set_defaults(dtype=default_dtype())
+    return parser
 
 
 def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
@@ -51,6 +72,16 @@ def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name
             switch = {"action": "store_true"} if field.annotation is bool else {}
             group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
     parser.set_defaults(**LIMITS)
+
+
+def report_dtype(args: Namespace) -> None:
+    """Say why a model is served in another data type than it was saved in."""
+    from vllm.logger import init_logger
+
+    if args.dtype == default_dtype() == "float32":
+        init_logger(f"vllm.{__name__}").info(
+            "This processor has no bfloat16 instructions: serving in float32. --dtype bfloat16 overrides."
+        )
 
 
 def export_settings(args: Namespace) -> None:

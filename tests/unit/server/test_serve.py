@@ -1,13 +1,24 @@
 """The command line: settings become flags, mistakes end the start with a message that names them."""
 
+import logging
 import os
 import subprocess
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
+import vllm.envs
 
 from gprune_vllm.settings import PruneSettings, flag_name
-from server.serve import enable_plugins, export_settings, refuse_rust_frontend
+from server import serve
+from server.serve import (
+    build_parser,
+    enable_plugins,
+    export_settings,
+    keep_idle_connections,
+    refuse_rust_frontend,
+    report_dtype,
+)
 from tests.support.servers import GPRUNE_SERVE, server_environment
 
 
@@ -46,6 +57,48 @@ def test_plugins_named_by_the_operator_are_kept(named: str, expected: str) -> No
     os.environ["VLLM_PLUGINS"] = named
     enable_plugins()
     assert os.environ["VLLM_PLUGINS"] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "float32"),
+        (["--dtype", "bfloat16"], "bfloat16"),
+        (["--dtype", "auto"], "auto"),
+        (["--config", "serve.yaml"], "half"),
+    ],
+)
+def test_processor_chooses_the_data_type_where_the_operator_does_not(
+    arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "serve.yaml").write_text("dtype: half\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serve, "default_dtype", lambda: "float32")
+    assert build_parser().parse_args(["any-model", *arguments]).dtype == expected
+
+
+@pytest.mark.parametrize(
+    ("served", "chosen", "lines"),
+    [("float32", "float32", 1), ("bfloat16", "float32", 0), ("auto", "auto", 0), ("float32", "auto", 0)],
+)
+def test_a_line_says_that_the_processor_chose(
+    served: str, chosen: str, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serve, "default_dtype", lambda: chosen)
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
+    with caplog.at_level("INFO", "vllm"):
+        report_dtype(Namespace(dtype=served))
+    assert caplog.text.count("serving in float32. --dtype bfloat16 overrides") == lines
+
+
+@pytest.mark.parametrize(("operators", "expected"), [(None, "75"), ("9", "9")])
+def test_idle_connections_outlive_those_of_clients(operators: str | None, expected: str) -> None:
+    os.environ.pop("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", None)
+    if operators:
+        os.environ["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = operators
+    keep_idle_connections()
+    assert os.environ["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == expected
+    assert str(vllm.envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE) == expected
 
 
 def test_rust_frontend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
