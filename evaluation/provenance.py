@@ -10,10 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def provenance(words: Sequence[str]) -> str:
-    """One sentence: the command of these words, the commit, the machine and the versions."""
+def provenance(words: Sequence[str], dtype: str | None) -> str:
+    """One sentence: the command of these words, the commit, the machine, the versions and the data type."""
     command = " ".join(["python -m evaluation", *_telling(words)])
-    return f"`{command}` at commit {commit()} on {machine()}; {versions()}."
+    served = f"; served with --dtype {dtype}" if dtype else ""
+    return f"`{command}` at commit {commit()} on {machine()}; {versions()}{served}."
 
 
 def _telling(words: Sequence[str]) -> list[str]:

@@ -49,6 +49,6 @@ class Run:
 
     def publish(self, name: str, table: str) -> None:
         """Write a table to `NAME.md` and print it, with what it was measured with."""
-        text = f"{table.rstrip()}\n\n{provenance(self._arguments.words)}\n"
+        text = f"{table.rstrip()}\n\n{provenance(self._arguments.words, service_of(self._arguments).dtype)}\n"
         write_text(self._arguments.output / f"{name}.md", text)
         print(text)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from evaluation.journal import Journal
 from evaluation.sample import Sample
 from evaluation.server import serving
 from server.launch import tail
+from server.processor import default_dtype
 
 NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
 """Each question is computed whole, as if it were the only one about its picture: samples/s then compare."""
@@ -34,12 +36,14 @@ class Service:
         model: that model's name in requests.
         fingerprint: names everything that its answers depend on.
         running: a context in which it runs, which gives its URL.
+        dtype: the data type that it computes in, as `--dtype` names it; None where that is not known.
     """
 
     checkpoint: str
     model: str
     fingerprint: str
     running: Callable[[], AbstractContextManager[str]]
+    dtype: str | None = None
 
     def answer(self, questions: Mapping[Cell, Sequence[Sample]], journal: Journal, in_flight: int) -> None:
         """Ask the questions of each cell, and put the answers into the journal.
@@ -77,14 +81,23 @@ def own_service(checkpoint: str, log: Path, settings: Mapping[str, str] | None =
             except EvaluationError as error:
                 raise EvaluationError(f"{error}\nThe server's log {log} ends with\n{tail(log)}") from error
 
-    fingerprint = digest(model_digest(checkpoint), settings, arguments, code_digest())
-    return Service(checkpoint, OWN_MODEL, fingerprint, running)
+    dtype = dtype_of(arguments)
+    fingerprint = digest(model_digest(checkpoint), settings, arguments, dtype, code_digest())
+    return Service(checkpoint, OWN_MODEL, fingerprint, running, dtype)
+
+
+def dtype_of(arguments: str) -> str:
+    """The data type in which `gprune-serve` serves with these arguments: without `--dtype` the processor decides, so
+    that answers from one machine must not be taken for those of another."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dtype", default=default_dtype())
+    return str(parser.parse_known_args(shlex.split(arguments))[0].dtype)
 
 
 def running_service(url: str) -> Service:
     """The server at a URL, with or without `/v1`, told by its model and by what `/metrics` says of its pruning.
 
-    That does not name all settings: whoever changes others has to name another output folder.
+    That does not name all settings, `--dtype` among them: whoever changes others has to name another output folder.
 
     Raises:
         EvaluationError: none answers there.

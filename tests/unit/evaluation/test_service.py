@@ -10,7 +10,7 @@ from evaluation import server
 from evaluation.failure import EvaluationError
 from evaluation.fingerprint import model_digest
 from evaluation.provenance import provenance
-from evaluation.service import own_service
+from evaluation.service import dtype_of, own_service
 from gprune_vllm.settings import PruneSettings
 
 
@@ -74,6 +74,22 @@ def test_fingerprints_tell_models_and_settings_apart(tmp_path: Path) -> None:
     assert len({service.fingerprint for service in services}) == 4
 
 
+@pytest.mark.parametrize("given", ["--dtype bfloat16", "--enforce-eager --dtype=bfloat16 --max-model-len 512"])
+def test_a_data_type_that_is_named_wins(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.service.default_dtype", lambda: "float32")
+    assert dtype_of("--max-model-len 512") == "float32"
+    assert dtype_of(given) == "bfloat16"
+
+
+def test_answers_of_another_processors_data_type_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = []
+    for dtype in ("float32", "auto"):
+        monkeypatch.setattr("evaluation.service.default_dtype", lambda dtype=dtype: dtype)
+        services.append(own_service("model", tmp_path / "log"))
+    assert [service.dtype for service in services] == ["float32", "auto"]
+    assert services[0].fingerprint != services[1].fingerprint
+
+
 def test_settings_of_this_process_do_not_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_PRUNE_SCORE", "ones")
     assert PruneSettings.load().prune_score == "ones"
@@ -81,7 +97,8 @@ def test_settings_of_this_process_do_not_reach_the_server(monkeypatch: pytest.Mo
 
 
 def test_provenance_leaves_out_where_things_lie() -> None:
-    text = provenance(["table1", "--output", "/home/me/out", "--model", "/home/me/demo", "--scenes", "5"])
+    text = provenance(["table1", "--output", "/home/me/out", "--model", "/home/me/demo", "--scenes", "5"], "float32")
     assert "`python -m evaluation table1 --model demo --scenes 5`" in text
     assert "/home" not in text
     assert "torch 2." in text
+    assert text.endswith("; served with --dtype float32.")
