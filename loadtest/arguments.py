@@ -3,19 +3,17 @@
 import json
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.arguments import positive
-from loadtest.arrival import Arrival, ClosedLoop, Poisson, Ramp
-from loadtest.cell import Cell
+from loadtest.cell import Arrival, Cell, closed_loop, poisson, ramp
 from loadtest.gates import gate_over, gate_under
 from loadtest.images import Size
-from loadtest.objectives import LATENCIES
-from loadtest.workload import PROMPTS
 
 CONCURRENCIES = (1, 8, 32)
+LATENCIES = ("ttft", "tpot", "e2el")
+"""What `vllm bench serve` lets an objective limit."""
+PROMPTS = ("Describe the picture.", "What are the main colours?", "Is there any text, and what does it say?")
 
 
 def parser(description: str) -> ArgumentParser:
@@ -24,11 +22,20 @@ def parser(description: str) -> ArgumentParser:
     whole.add_argument("--url", required=True, help="the server's, with or without /v1")
     whole.add_argument("--output", type=Path, required=True, help="folder for the results; it must hold no others")
     whole.add_argument("--model", help="name of the model (default: the first that the server lists)")
-    whole.add_argument("--api-key", help="for the server (default: $OPENAI_API_KEY)")
+    whole.add_argument(
+        "--metrics-url", action="append", default=[], help="a server behind a router at --url; may be repeated"
+    )
+    add_key(whole)
     _add_cells(whole)
     _add_workload(whole)
     _add_gates(whole)
     return whole
+
+
+def add_key(whole: ArgumentParser) -> None:
+    """The key of servers."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    whole.add_argument("--api-key", default=key, help="for the server (default: $OPENAI_API_KEY)")
 
 
 def _add_cells(whole: ArgumentParser) -> None:
@@ -44,14 +51,10 @@ def _add_cells(whole: ArgumentParser) -> None:
     )
     group.add_argument("--rate", type=rates, default=(), help="Poisson arrivals of so many requests a second")
     group.add_argument(
-        "--ramp",
-        nargs=3,
-        type=not_negative,
-        metavar=("FROM", "TO", "SECONDS"),
-        help="Poisson arrivals whose rate goes from one number of requests a second to another",
+        "--ramp", nargs=2, type=positive, metavar=("FROM", "TO"), help="Poisson arrivals between two rates"
     )
-    group.add_argument("--requests", type=positive, default=64, help="in each cell but ramps (default: %(default)s)")
-    group.add_argument("--warm-up", type=int, default=1, help="before each cell, not counted (default: %(default)s)")
+    group.add_argument("--requests", type=positive, default=64, help="in each cell (default: %(default)s)")
+    group.add_argument("--warm-up", type=positive, default=1, help="before each cell, not counted (default: 1)")
     group.add_argument("--seed", type=int, help="of images and arrivals (default: another one each time)")
 
 
@@ -62,9 +65,7 @@ def _add_workload(whole: ArgumentParser) -> None:
     group.add_argument(
         "--distinct-images", type=positive, help="generate so many, sent by turns (default: one for each request)"
     )
-    group.add_argument(
-        "--images-per-request", type=int, default=1, help="0 asks about text only (default: %(default)s)"
-    )
+    group.add_argument("--images-per-request", type=natural, default=1, help="0 asks about text only (default: 1)")
     group.add_argument("--prompt", action="append", help=f"may be repeated (default: {len(PROMPTS)} by turns)")
     group.add_argument("--max-tokens", type=positive, default=16, help="of an answer (default: %(default)s)")
     group.add_argument(
@@ -76,9 +77,7 @@ def _add_workload(whole: ArgumentParser) -> None:
 
 
 def _add_gates(whole: ArgumentParser) -> None:
-    group = whole.add_argument_group(
-        "what is expected", "The exit status is 1 where a request failed or a gate was missed."
-    )
+    group = whole.add_argument_group("what is expected", "Status 1: a request failed or a gate missed.")
     group.add_argument(
         "--slo",
         type=objective,
@@ -89,14 +88,8 @@ def _add_gates(whole: ArgumentParser) -> None:
     )
     examples = {"--fail-over": (gate_over, "p99_ttft_ms=2000"), "--fail-under": (gate_under, "request_goodput=1.5")}
     for option, (gate, example) in examples.items():
-        group.add_argument(
-            option,
-            type=gate,
-            action="append",
-            default=[],
-            metavar="FIGURE=LIMIT",
-            help=f"in any cell, e.g. {example}; may be repeated",
-        )
+        text = f"in any cell, e.g. {example}; may be repeated"
+        group.add_argument(option, type=gate, action="append", default=[], metavar="FIGURE=LIMIT", help=text)
 
 
 def check(whole: ArgumentParser, arguments: Namespace) -> None:
@@ -104,10 +97,6 @@ def check(whole: ArgumentParser, arguments: Namespace) -> None:
     gates = [*arguments.fail_over, *arguments.fail_under]
     if not arguments.slo and any("goodput" in gate.figure for gate in gates):
         whole.error("a gate on goodput needs --slo")
-    if arguments.ramp and not (sum(arguments.ramp[:2]) > 0 and arguments.ramp[2] > 0):
-        whole.error("--ramp needs a rate and a time above 0")
-    if min(arguments.warm_up, arguments.images_per_request) < 0:
-        whole.error("--warm-up and --images-per-request must not be below 0")
     if list(arguments.output.glob("*.json")):
         whole.error(f"{arguments.output} has results of another run: name another folder")
 
@@ -123,18 +112,27 @@ def arrivals(arguments: Namespace) -> list[Arrival]:
     """The patterns, closed loops first."""
     others = arguments.rate or arguments.ramp
     loops = arguments.concurrency or (() if others else CONCURRENCIES)
-    ramps = [Ramp(*arguments.ramp)] if arguments.ramp else []
-    return [*map(ClosedLoop, loops), *map(Poisson, arguments.rate), *ramps]
-
-
-def api_key(arguments: Namespace) -> str:
-    """The key to send."""
-    return arguments.api_key or os.environ.get("OPENAI_API_KEY", "")
+    ramps = [ramp(*arguments.ramp)] if arguments.ramp else []
+    return [*map(closed_loop, loops), *map(poisson, arguments.rate), *ramps]
 
 
 def ratios(text: str) -> tuple[float | None, ...]:
     """Ratios separated by commas. Whether they are in range is for the server to say."""
     return tuple(None if word == "none" else float(word) for word in _words(text))
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    if int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """An integer that is not below zero."""
+    if int(text) < 0:
+        raise ArgumentTypeError(f"{text} is below 0")
+    return int(text)
 
 
 def positives(text: str) -> tuple[int, ...]:
@@ -145,17 +143,9 @@ def positives(text: str) -> tuple[int, ...]:
 def rates(text: str) -> tuple[float, ...]:
     """Positive numbers separated by commas."""
     values = tuple(float(word) for word in _words(text))
-    if min(values) <= 0:
+    if not all(0 < value < float("inf") for value in values):
         raise ArgumentTypeError(f"{text}: a rate must be above 0")
     return values
-
-
-def not_negative(text: str) -> float:
-    """A number that is not below zero."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"{text} must be a number from 0 up")
-    return value
 
 
 def sizes(text: str) -> tuple[Size, ...]:
@@ -180,5 +170,5 @@ def objective(text: str) -> tuple[str, float]:
     return name, float(milliseconds)
 
 
-def _words(text: str) -> Sequence[str]:
-    return [word.strip() for word in text.split(",") if word.strip()] or [text]
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]

@@ -1,11 +1,47 @@
 """One measurement of a load test: pruning ratios under a pattern of arrivals."""
 
+import math
 from dataclasses import dataclass
-
-from loadtest.arrival import Arrival
 
 Ratios = tuple[float | None, ...]
 """What requests ask for; None is for no ratio at all. More than one are mixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How requests arrive, in the terms of `vllm bench serve`.
+
+    Attributes:
+        name: for files and tables.
+        concurrency: requests in flight at most; None for no limit.
+        rate: requests a second, as a Poisson process; infinite where only `concurrency` limits.
+        ramp: requests a second of the first and of the last request, in place of `rate`.
+    """
+
+    name: str
+    concurrency: int | None = None
+    rate: float = math.inf
+    ramp: tuple[int, int] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether each client waits for its answer before it sends again."""
+        return self.concurrency is not None
+
+
+def closed_loop(concurrency: int) -> Arrival:
+    """So many clients, each of which sends when its last request is answered."""
+    return Arrival(f"concurrency-{concurrency}", concurrency=concurrency)
+
+
+def poisson(rate: float) -> Arrival:
+    """Independent clients, `rate` requests a second on average."""
+    return Arrival(f"rate-{rate:g}", rate=rate)
+
+
+def ramp(first: int, last: int) -> Arrival:
+    """A Poisson process whose rate goes from one number of requests a second to another."""
+    return Arrival(f"ramp-{first}-{last}", ramp=(first, last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +58,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return f"ratio-{ratio_name(self.prune_ratio)}_{self.arrival.name}"
 
 

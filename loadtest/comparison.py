@@ -1,14 +1,21 @@
-"""Two runs side by side."""
+"""Two runs side by side.
 
+python -m loadtest compare DIR DIR [--output FILE] [--fail-slower PERCENT]
+"""
+
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.stats import bootstrap
 
-from evaluation.markdown import table
-from loadtest.gates import name_of
-from loadtest.report import UNKNOWN, number
-from loadtest.result import Result
+from loadtest.failure import LoadTestError
+from loadtest.gates import Result, name_of
+from loadtest.report import UNKNOWN, number, read_results
+from loadtest.reporting import RESAMPLES, table
 
 COMPARED = {
     "request_throughput": "requests/s",
@@ -18,7 +25,6 @@ COMPARED = {
 }
 DETAILS = {"median_ttft_ms": "ttfts", "median_itl_ms": "itls", "median_e2el_ms": "latencies"}
 """Where the values of single requests are that a median is of."""
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,31 @@ class Change:
         return 100 * (1 / self.ratio - 1 if self.figure == "request_throughput" else self.ratio - 1)
 
 
+def compare(words: Sequence[str]) -> bool:
+    """Run the command; return whether no figure is worse than is allowed.
+
+    Raises:
+        LoadTestError: the runs have no cell in common.
+    """
+    whole = ArgumentParser("python -m loadtest compare", description="Compare two runs, the later one second.")
+    whole.add_argument("runs", type=Path, nargs=2, help="folders of load tests, or files of `vllm bench serve`")
+    whole.add_argument("--output", type=Path, help="file to write the report to as well")
+    whole.add_argument("--fail-slower", type=float, metavar="PERCENT", help="fail if a figure is worse by more")
+    arguments = whole.parse_args(words)
+    first, second = arguments.runs
+    found = changes(read_results(first), read_results(second))
+    if not found:
+        raise LoadTestError(f"{first} and {second} have no cell in common")
+    print(text := as_markdown(found, (str(first), str(second))))
+    if arguments.output:
+        arguments.output.write_text(text)
+    limit = float("inf") if arguments.fail_slower is None else arguments.fail_slower
+    slower = [each for each in found if each.slowdown > limit]
+    told = [f"{each.cell}: {each.figure} is worse by {each.slowdown:.1f} %" for each in slower]
+    print(*(told or ["passed"]), sep="\n")
+    return not slower
+
+
 def changes(first: Sequence[Result], second: Sequence[Result]) -> list[Change]:
     """The figures that both runs have of cells that both measured, in the order of the first."""
     others = {name_of(result): result for result in second}
@@ -64,26 +95,25 @@ def _changes(cell: str, first: Result, second: Result) -> Iterator[Change]:
 
 
 def _interval(figure: str, first: Result, second: Result) -> tuple[float, float] | None:
-    """Bootstrapped over single requests."""
+    """Bootstrap over single requests, which do not come in pairs."""
     key = DETAILS.get(figure, "")
     if key not in first or key not in second:
         return None
-    random = np.random.default_rng(0)
-    medians = [_medians(_values(result, key), random) for result in (second, first)]
-    low, high = np.percentile(medians[0] / medians[1], [2.5, 97.5])
-    return float(low), float(high)
+    values = _values(second, key), _values(first, key)
+    if min(map(len, values)) < 2:
+        return None
+    found = bootstrap(values, _ratio_of_medians, n_resamples=RESAMPLES, method="percentile", rng=0)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _values(result: Result, key: str) -> np.ndarray:
+def _ratio_of_medians(second: Any, first: Any, axis: int = -1) -> Any:
+    return np.median(second, axis=axis) / np.median(first, axis=axis)
+
+
+def _values(result: Result, key: str) -> Any:
     """The values of requests that did not fail."""
     whole = [value for value, error in zip(result[key], result["errors"], strict=True) if not error]
     return np.concatenate([np.atleast_1d(value) for value in whole])
-
-
-def _medians(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Medians of so many draws from the values."""
-    medians: np.ndarray = np.median(random.choice(values, (RESAMPLES, len(values))), axis=1)
-    return medians
 
 
 def _range(interval: tuple[float, float] | None) -> str:
@@ -91,7 +121,7 @@ def _range(interval: tuple[float, float] | None) -> str:
 
 
 def as_markdown(found: Sequence[Change], names: tuple[str, str]) -> str:
-    """A row for each figure of each cell."""
+    """Make a row for each figure of each cell."""
     header = ("cell", "figure", *names, "ratio", "95 % interval")
     rows = [
         (

@@ -1,14 +1,25 @@
-"""Bounds on figures, for pipelines: a run that misses one fails."""
+"""What must hold, for pipelines: every request answered, pruned where it asked for it, and figures within bounds."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
+from typing import Any, Literal
 
 from loadtest.cell import ratio_name
-from loadtest.result import FIGURES, Result
 
+Result = dict[str, Any]
+"""What `vllm bench serve --save-result --save-detailed` writes, and some keys of our own."""
+METRICS = ("ttft", "tpot", "itl", "e2el")
+PERCENTILES = (90, 95, 99)
+STATISTICS = ("mean", "median", "std", *(f"p{percentile}" for percentile in PERCENTILES))
+FIGURES = (
+    *("completed", "failed", "request_throughput", "request_goodput", "goodput_share", "output_throughput"),
+    *("total_token_throughput", "visual_tokens_kept"),
+    *(f"{statistic}_{metric}_ms" for metric, statistic in product(METRICS, STATISTICS)),
+)
 WORDS = {"over": "at most", "under": "at least"}
+UNPROVEN = "asked for pruning, but nothing proves it: gprune_visual_tokens_total of /metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +31,8 @@ class Gate:
     limit: float
 
     def misses(self, result: Result) -> str | None:
-        """What is wrong with a result, if something is. A figure of which nothing was measured misses every bound."""
-        value = result[self.figure]
+        """Tell what is wrong with a result, if something is. A figure that was not measured misses every bound."""
+        value = result.get(self.figure) if result["completed"] else None
         if value is not None and (value <= self.limit if self.fails == "over" else value >= self.limit):
             return None
         told = "was not measured" if value is None else f"is {value:.6g}"
@@ -48,14 +59,28 @@ def _gate(text: str, fails: Literal["over", "under"]) -> Gate:
         raise ArgumentTypeError(f"{text} is not FIGURE=LIMIT") from None
 
 
-def faults(results: Sequence[Result], gates: Sequence[Gate]) -> list[str]:
-    """All that is wrong, in sentences; nothing if all requests were answered and all gates passed."""
+def faults(results: Sequence[Result], gates: Sequence[Gate] = ()) -> list[str]:
+    """All that is wrong, in sentences."""
     failures = [
         f"{name_of(result)}: {count} of {result['num_prompts']} requests failed: {error}"
         for result in results
         for error, count in result["failures"].items()
     ]
-    return failures + [missed for result in results for gate in gates if (missed := gate.misses(result))]
+    unproven = [f"{name_of(result)}: {told}" for result in results if (told := unpruned(result))]
+    return [*failures, *unproven, *(missed for result in results for gate in gates if (missed := gate.misses(result)))]
+
+
+def unpruned(result: Result) -> str | None:
+    """Tell why a cell whose requests asked for pruning did not prune, if so.
+
+    A server that does not know `prune_ratio` ignores it, and its figures would be written down as those of pruning.
+    """
+    if not any(result["prune_ratios"]) or not result["images_per_request"] or not result["completed"]:
+        return None
+    whole, kept = result["visual_tokens_input"], result["visual_tokens_kept"]
+    if whole is None:
+        return f"{UNPROVEN} did not rise; --ratios none sends no prune_ratio"
+    return None if kept < whole else f"{UNPROVEN} says that all {whole:.0f} tokens stayed"
 
 
 def name_of(result: Result) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from evaluation.failure import EvaluationError
+from loadtest.failure import LoadTestError
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -19,40 +19,40 @@ LARGE = 100_000
 
 
 def generated(sizes: Sequence[Size], source: random.Random) -> Iterator[str]:
-    """Images that no cache knows, in these sizes by turns, without end."""
+    """Draw images that no cache knows, in these sizes by turns, without end."""
     for size in cycle(sizes):
         yield draw(size, source)
 
 
 def repeated(images: Iterator[str], distinct: int) -> Iterator[str]:
-    """The first so many images again and again, as clients send the same ones."""
+    """Give the first so many images again and again, as clients send the same ones."""
     return cycle([next(images) for _ in range(distinct)])
 
 
 def given(folder: Path) -> Iterator[str]:
-    """The images of a folder again and again, in the order of their names.
+    """Give the images of a folder again and again, in the order of their names.
 
     Raises:
-        EvaluationError: there is none.
+        LoadTestError: there is none.
     """
     files = sorted(file for file in folder.glob("*") if _type(file).startswith("image/"))
     if not files:
-        raise EvaluationError(f"no images in {folder}")
+        raise LoadTestError(f"no images in {folder}")
     return cycle([_data_url(file) for file in files])
 
 
 def draw(size: Size, source: random.Random) -> str:
-    """A picture that no other is like."""
+    """Draw a picture that no other is like."""
     return data_url(colours(size, source), "JPEG" if size[0] * size[1] >= LARGE else "PNG")
 
 
 def colours(size: Size, source: random.Random) -> Image.Image:
-    """A field of colours that no other picture has."""
+    """Draw a field of colours that no other picture has."""
     return Image.frombytes("RGB", (8, 8), source.randbytes(3 * 8 * 8)).resize(size, Image.Resampling.BICUBIC)
 
 
 def data_url(image: Image.Image, kind: str) -> str:
-    """A picture, encoded in a format, as a `data:` URL."""
+    """Encode a picture in a format, as a `data:` URL."""
     buffer = BytesIO()
     image.save(buffer, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,23 +1,23 @@
 """Ratio against time to first token and against throughput."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from evaluation.figures.canvas import save, subplots
-from loadtest.result import Result
+from loadtest.gates import Result
+from loadtest.reporting import plots
 
 FIGURES = {"median_ttft_ms": "time to first token, median (ms)", "request_throughput": "requests/s"}
 
 
-def draw(results: Sequence[Result], file: Path, no_ratio: str = "none") -> None:
-    """A line for each pattern of arrivals, and one across for what has no place on the axis.
+def draw(results: Sequence[Result], no_ratio: str = "none") -> Figure:
+    """Draw a line for each pattern of arrivals, and one across for what has no place on the axis.
 
     Args:
         no_ratio: what to call requests that ask for no ratio.
     """
-    figure, both = subplots(len(FIGURES), width=5.5)
+    figure, both = plots(len(FIGURES), width=5.5)
     for axes, (key, label) in zip(both, FIGURES.items(), strict=True):
         for arrival in dict.fromkeys(result["arrival"] for result in results):
             _draw_line(axes, [result for result in results if result["arrival"] == arrival], key, no_ratio)
@@ -27,11 +27,11 @@ def draw(results: Sequence[Result], file: Path, no_ratio: str = "none") -> None:
     handles, labels = both[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-    save(figure, file)
+    return figure
 
 
 def _draw_line(axes: Axes, results: Sequence[Result], key: str, no_ratio: str) -> None:
-    measured = [result for result in results if result[key] is not None and result["completed"]]
+    measured = [result for result in results if result["completed"]]
     points = sorted((100 * r["prune_ratio"], r[key]) for r in measured if isinstance(r["prune_ratio"], float | int))
     name = results[0]["arrival"].replace("-", " ", 1)
     (line,) = axes.plot(*(zip(*points, strict=True) if points else ([], [])), marker="o", label=name)

@@ -1,30 +1,25 @@
 """What a load test writes down: a JSON file for each cell, `report.md` and `report.png`."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.files import read_json, write_json, write_text
-from evaluation.markdown import table
+from loadtest import reporting
 from loadtest.cell import ratio_name
+from loadtest.gates import Result
 from loadtest.plot import draw
-from loadtest.result import Result
 
 HEADER = (
     *("arrivals", "pruned", "requests", "failed", "requests/s", "good/s", "visual tokens"),
-    *("TTFT p50 (ms)", "TTFT p99", "ITL p50 (ms)", "ITL p99", "E2EL p50 (ms)", "E2EL p99"),
+    *("TTFT p50 (ms)", "TTFT p99", "TPOT p50 (ms)", "TPOT p99", "E2EL p50 (ms)", "E2EL p99"),
 )
 UNKNOWN = "-"
-SHOWN = ("median_ttft_ms", "p99_ttft_ms", "median_itl_ms", "p99_itl_ms", "median_e2el_ms", "p99_e2el_ms")
-
-
-def write_result(result: Result, name: str, folder: Path) -> None:
-    """Write the file of a cell."""
-    write_json(folder / f"{name}.json", result)
+SHOWN = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms", "p99_e2el_ms")
 
 
 def read_results(folder: Path) -> list[Result]:
-    """The results in a folder, or in one file. Those that `vllm bench serve --save-result` wrote are read as well."""
-    found = [read_json(file) for file in ([folder] if folder.is_file() else folder.glob("*.json"))]
+    """Read the results in a folder, or in one file. Those that `vllm bench serve --save-result` wrote count too."""
+    found = [json.loads(file.read_text()) for file in ([folder] if folder.is_file() else folder.glob("*.json"))]
     results = [_completed(result) for result in found if isinstance(result, dict) and "request_throughput" in result]
     return sorted(results, key=_order)
 
@@ -42,28 +37,29 @@ def _completed(result: Result) -> Result:
     return {"prune_ratio": None, "arrival": arrival, **result}
 
 
-def write_report(results: Sequence[Result], faults: Sequence[str], url: str, folder: Path) -> None:
-    """Write what there is to know at a glance."""
+def write_report(results: Sequence[Result], faults: Sequence[str], url: str, command: str, folder: Path) -> None:
+    """Write what there is to know at a glance. The machine that it names is the client's."""
     verdict = "Passed." if not faults else "\n".join(["Failed:", "", *(f"- {fault}" for fault in faults)])
-    about = f"Model `{results[0]['model_id']}` at <{url}>, {results[0]['date']}. " + objectives_of(results[0])
-    parts = ["# Load test", verdict, about.strip(), as_table(results).strip(), "![Ratio and speed](report.png)\n"]
-    write_text(folder / "report.md", "\n\n".join(parts))
-    draw(results, folder / "report.png")
+    about = f"Model `{results[0]['model_id']}` at <{url}>. {objectives_of(results[0])}"
+    content = {"passed": not faults, "faults": list(faults)}
+    reporting.write_report(
+        folder, "report", "Load test", command, content, [verdict, about, as_table(results)], draw(results)
+    )
 
 
 def objectives_of(result: Result) -> str:
-    """What answers counted as good."""
-    limits = [f"{name} ≤ {limit:g} ms" for name, limit in (result["objectives_ms"] or {}).items()]
+    """Tell what answers counted as good."""
+    limits = [f"{name} ≤ {limit:g} ms" for name, limit in result["objectives_ms"].items()]
     return f"Good are answers with {' and '.join(limits)}." if limits else ""
 
 
 def as_table(results: Sequence[Result]) -> str:
-    """A row for each cell."""
-    return table(HEADER, [_row(result) for result in results], text_columns=2)
+    """Make a row for each cell."""
+    return reporting.table(HEADER, [_row(result) for result in results], text_columns=2)
 
 
 def _row(result: Result) -> list[str]:
-    kept = number(result["visual_tokens_kept"], ".0f")
+    kept, whole = (number(result[f"visual_tokens_{stage}"], ".0f") for stage in ("kept", "input"))
     return [
         result["arrival"].replace("-", " ", 1),
         share(result["prune_ratio"]),
@@ -71,8 +67,8 @@ def _row(result: Result) -> list[str]:
         str(result["failed"]),
         number(result["request_throughput"], ".3g"),
         number(result["request_goodput"], ".3g"),
-        f"{kept} of {result['visual_tokens_input']:.0f}" if result["visual_tokens_input"] else kept,
-        *(number(result[figure], ".1f") for figure in SHOWN),
+        UNKNOWN if kept == UNKNOWN else f"{kept} of {whole}",
+        *(number(result[figure] if result["completed"] else None, ".1f") for figure in SHOWN),
     ]
 
 

@@ -2,7 +2,7 @@
 
 Both servers run side by side on the same checkpoint, and are asked in turns: round by round, every variant under every
 pattern of arrivals, with images that no cache knows. On a GPU give both room: --server-arguments
-'--gpu-memory-utilization 0.45'.
+'--gpu-memory-utilization 0.45'. Servers that run already are measured by --stock-url and --gprune-url.
 """
 
 import asyncio
@@ -11,21 +11,23 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
-from evaluation.arguments import positive
-from evaluation.failure import EvaluationError
-from loadtest.arguments import positives, rates, sizes
-from loadtest.arrival import ClosedLoop, Poisson
-from loadtest.benchmarks.report import command_line
+from loadtest.arguments import add_key, positive, positives, rates, sizes
+from loadtest.cell import closed_loop, poisson
+from loadtest.driver import Driver
+from loadtest.failure import LoadTestError
+from loadtest.images import generated
+from loadtest.reporting import command_line
+from loadtest.servers import OURS, STOCK, serving
 from loadtest.serving.cache import Capacity, capacity
 from loadtest.serving.checkpoint import DESCRIPTION, write_checkpoint
 from loadtest.serving.report import Report
 from loadtest.serving.rounds import Benchmark, Taken, variants
-from loadtest.serving.servers import OURS, STOCK, serving
 from loadtest.serving.summary import summarise
-from loadtest.target import Target
+from loadtest.target import reach
+from loadtest.workload import Workload
 
 RATIOS = (0.0, 0.5, 0.7, 0.9)
 CONCURRENCIES = (1, 4, 8, 16, 32)
@@ -35,14 +37,17 @@ UNUSABLE = 2
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit status."""
     words = sys.argv[1:] if words is None else words
-    arguments = parser().parse_args(words)
+    whole = parser()
+    arguments = whole.parse_args(words)
+    if bool(arguments.stock_url) != bool(arguments.gprune_url):
+        whole.error("--stock-url and --gprune-url go together")
     try:
-        taken, capacities, model = run(arguments)
-    except EvaluationError as error:
+        taken, capacities = run(arguments)
+    except LoadTestError as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
     command = command_line("loadtest.serving", words)
-    report = Report(command, about(arguments), summarise(taken, model), capacities, arguments.max_tokens)
+    report = Report(command, about(arguments), summarise(taken), capacities, arguments.max_tokens)
     print(report.write(arguments.output), f"report: {arguments.output / 'serving.md'}", sep="\n")
     return 0
 
@@ -54,6 +59,9 @@ def parser() -> ArgumentParser:
     )
     whole.add_argument("--output", type=Path, required=True, help="folder for the report, the checkpoint and the logs")
     whole.add_argument("--model", help="a LLaVA-NeXT checkpoint (default: one with random weights, on a CPU's scale)")
+    whole.add_argument("--stock-url", help="a stock vLLM that runs already")
+    whole.add_argument("--gprune-url", help="a gprune-serve that runs already, with the same model and key")
+    add_key(whole)
     whole.add_argument("--ratios", type=_ratios, default=RATIOS, help="(default: 0,0.5,0.7,0.9, and all mixed)")
     whole.add_argument("--concurrency", type=positives, default=CONCURRENCIES, help="(default: 1,4,8,16,32)")
     whole.add_argument("--rates", type=rates, default=(), help="Poisson arrivals of so many requests a second")
@@ -72,8 +80,14 @@ def _ratios(text: str) -> tuple[float, ...]:
     return tuple(float(word) for word in text.split(","))
 
 
-def run(arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity], str]:
-    """Start both servers and measure; return what was measured, both capacities, and the model's name."""
+def run(arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity]]:
+    """Measure the servers that were named, or both for the time of it; return what was measured, and both capacities.
+
+    Raises:
+        LoadTestError: a server does not start, or a request fails.
+    """
+    if arguments.stock_url:
+        return asyncio.run(measure({STOCK: arguments.stock_url, OURS: arguments.gprune_url}, arguments))
     model = arguments.model or str(write_checkpoint(arguments.output / "checkpoint"))
     flags = shlex.split(arguments.server_arguments)
     with ExitStack() as stack:
@@ -81,30 +95,30 @@ def run(arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity], str]
         return asyncio.run(measure(urls, arguments))
 
 
-async def measure(urls: Mapping[str, str], arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity], str]:
+async def measure(urls: Mapping[str, str], arguments: Namespace) -> tuple[list[Taken], Mapping[str, Capacity]]:
     """Measure the servers at these URLs."""
-    async with AsyncExitStack() as stack:
-        targets = {name: await stack.enter_async_context(Target(url)) for name, url in urls.items()}
-        models = {name: await target.model(None) for name, target in targets.items()}
-        benchmark = Benchmark(
-            targets=targets,
-            models=models,
-            variants=variants(arguments.ratios),
-            arrivals=[*map(ClosedLoop, arguments.concurrency), *map(Poisson, arguments.rates)],
-            requests=arguments.requests,
-            rounds=arguments.rounds,
-            size=arguments.size[0],
-            max_tokens=arguments.max_tokens,
-            source=random.Random(arguments.seed),
-        )
-        taken = await benchmark.run()
-        return taken, {name: await capacity(target) for name, target in targets.items()}, Path(models[OURS]).name
+    source = random.Random(arguments.seed)
+    workload = Workload(generated(arguments.size, source), max_tokens=arguments.max_tokens)
+    targets = {name: reach(url, arguments.api_key) for name, url in urls.items()}
+    benchmark = Benchmark(
+        drivers={
+            name: Driver(target, workload, arguments.requests, 1, source, {"ignore_eos": True})
+            for name, target in targets.items()
+        },
+        variants=variants(arguments.ratios),
+        arrivals=[*map(closed_loop, arguments.concurrency), *map(poisson, arguments.rates)],
+        rounds=arguments.rounds,
+    )
+    taken = await benchmark.run()
+    return taken, {name: await capacity(target.metrics_urls) for name, target in targets.items()}
 
 
 def about(arguments: Namespace) -> str:
-    """How it was measured, in a sentence."""
+    """Tell in a sentence how it was measured."""
     width, height = arguments.size[0]
     model = Path(arguments.model).name if arguments.model else DESCRIPTION
+    if arguments.stock_url:
+        model = f"Servers at {arguments.gprune_url} and {arguments.stock_url} (stock)"
     return (
         f"{model}, unique images of {width} x {height}, answers of {arguments.max_tokens} tokens, {arguments.rounds} "
         f"rounds of {arguments.requests} requests or as many as are in flight, against stock vLLM in the same rounds."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from loadtest.serving.servers import STOCK
+from loadtest.servers import STOCK
 from loadtest.serving.summary import Row
 
 Verdict = Literal["met", "within the spread", "missed"]

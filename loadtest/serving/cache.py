@@ -1,16 +1,12 @@
-"""How full a server's KV cache is, and how many prompts it holds, by the server's own metrics."""
+"""How many prompts a server's KV cache holds, by the server's own metrics."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.failure import EvaluationError
-from loadtest.target import Target
-from loadtest.watching import samples, watched
+from loadtest.failure import LoadTestError
+from loadtest.metrics import read_metrics, samples
 
-INTERVAL = 1.0
-"""Seconds between two looks."""
-USE = "vllm:kv_cache_usage_perc"
-CONFIGURATION = "vllm:cache_config_info"
+USE, CONFIGURATION = "vllm:kv_cache_usage_perc", "vllm:cache_config_info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +26,17 @@ class Capacity:
         return self.blocks // -(-tokens // self.block_size)
 
 
-async def capacity(target: Target) -> Capacity:
-    """The capacity of a server.
+async def capacity(urls: Sequence[str]) -> Capacity:
+    """Read the capacity of a server.
 
     Raises:
-        EvaluationError: it does not tell.
+        LoadTestError: it does not tell.
     """
-    for sample in samples(await target.text("/metrics"), CONFIGURATION):
+    for sample in samples(await read_metrics(urls), CONFIGURATION):
         return Capacity(int(sample.labels["num_gpu_blocks"]), int(sample.labels["block_size"]))
-    raise EvaluationError(f"{target.url}/metrics has no {CONFIGURATION}")
+    raise LoadTestError(f"{urls[0]}/metrics has no {CONFIGURATION}")
 
 
-def use_of(target: Target) -> AbstractAsyncContextManager[list[float]]:
-    """A list that fills with the shares of the KV cache that are in use."""
-    return watched(target, lambda text: [sample.value for sample in samples(text, USE)], INTERVAL)
+def use(text: str) -> float:
+    """The share of the KV cache that is in use, by what `/metrics` says."""
+    return max((sample.value for sample in samples(text, USE)), default=0.0)

@@ -5,19 +5,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.files import write_json, write_text
-from evaluation.markdown import table
-from loadtest.benchmarks.report import origin, provenance
 from loadtest.plot import draw
 from loadtest.report import number, share
+from loadtest.reporting import table, write_report
+from loadtest.servers import OURS, STOCK
 from loadtest.serving.aims import judge
 from loadtest.serving.cache import Capacity
-from loadtest.serving.servers import OURS, STOCK
 from loadtest.serving.summary import Row, Spread
 
 HEADER = (
     *("arrivals", "pruned", "requests/s", "gain", "TTFT p50 (ms)", "TTFT p99", "TTFT gain"),
-    *("ITL p50 (ms)", "ITL p99", "KV cache in use"),
+    *("TPOT p50 (ms)", "TPOT p99", "KV cache in use"),
+)
+GAINS = (
+    "Gains are requests/s over stock's, and stock's median TTFT over this one's, in the same round: the median of the "
+    "rounds, with the least and the most. Percentiles are over the requests of all rounds."
 )
 
 
@@ -39,15 +41,13 @@ class Report:
 
     def write(self, folder: Path) -> str:
         """Write all three files; return the text."""
-        write_json(folder / "serving.json", self.as_json())
-        write_text(folder / "serving.md", text := self.as_markdown())
-        draw([row.result for row in self.rows], folder / "serving.png", no_ratio=STOCK)
-        return text
+        body = [self.about, _figures(self.rows), GAINS, self._capacity(), _aims(self.rows)]
+        figure = draw([row.result for row in self.rows], no_ratio=STOCK)
+        return write_report(folder, "serving", "Serving", self.command, self.as_json(), body, figure)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything."""
+        """Everything but where it comes from."""
         return {
-            **provenance(self.command),
             "about": self.about,
             "kv_cache": {name: {**asdict(each), "tokens": each.tokens} for name, each in self.capacities.items()},
             "concurrent_images": [
@@ -57,22 +57,6 @@ class Report:
             "rows": [asdict(row) for row in self.rows],
             "aims": [asdict(judgement) for judgement in judge(self.rows)],
         }
-
-    def as_markdown(self) -> str:
-        """What there is to know at a glance."""
-        parts = [
-            "# Serving",
-            origin(self.command),
-            self.about,
-            _figures(self.rows).strip(),
-            "Gains are requests/s over stock's, and stock's median TTFT over this one's, in the same round: the median "
-            "of the rounds, with the least and the most. "
-            "Percentiles are over the requests of all rounds.",
-            self._capacity().strip(),
-            _aims(self.rows).strip(),
-            "![Ratio and speed](serving.png)\n",
-        ]
-        return "\n\n".join(parts)
 
     def _prompts(self) -> list[Row]:
         """A row for each variant whose prompts all have one length."""
@@ -104,7 +88,7 @@ def _row(row: Row) -> list[str]:
         _spread(row.throughput_gain, ".2f"),
         *(number(result[figure], ".0f") for figure in ("median_ttft_ms", "p99_ttft_ms")),
         _spread(row.ttft_gain, ".2f"),
-        *(number(result[figure], ".1f") for figure in ("median_itl_ms", "p99_itl_ms")),
+        *(number(result[figure], ".1f") for figure in ("median_tpot_ms", "p99_tpot_ms")),
         f"{row.cache_use:.0%}",
     ]
 

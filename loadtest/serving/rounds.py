@@ -2,36 +2,32 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tqdm import tqdm
+from loadtest.cell import Arrival, Cell, Ratios, ratio_name
+from loadtest.driver import Driver, require
+from loadtest.gates import Result, faults
+from loadtest.metrics import watched
+from loadtest.servers import OURS, STOCK
+from loadtest.serving.cache import use
 
-from evaluation.failure import EvaluationError
-from loadtest.arrival import Arrival, ClosedLoop
-from loadtest.cell import Cell, Ratios, ratio_name
-from loadtest.images import Size, generated
-from loadtest.measuring import Meter
-from loadtest.result import Measurement
-from loadtest.serving.cache import use_of
-from loadtest.serving.servers import OURS, STOCK
-from loadtest.target import Target
-from loadtest.workload import Workload
-
-WARM_UP = ClosedLoop(2)
+INTERVAL = 1.0
+"""Seconds between two looks at the KV cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A server, and what it is asked for."""
+    """A server, and the ratios that it is asked for."""
 
     server: str
     ratios: Ratios
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
-        ratio = Cell(self.ratios, WARM_UP).prune_ratio
-        return self.server if ratio is None else ratio_name(ratio)
+        """Its name in tables."""
+        if self.server == STOCK:
+            return STOCK
+        return ratio_name(self.ratios[0]) if len(self.ratios) == 1 else "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,8 @@ class Taken:
 
     number: int
     variant: Variant
-    measurement: Measurement
+    arrival: Arrival
+    result: Result
     cache_use: float
 
 
@@ -60,41 +57,37 @@ class Benchmark:
     """What is measured, and how often.
 
     Attributes:
-        targets: the servers by name.
-        models: the name of each one's model.
-        requests: in a measurement; at least as many as are in flight.
-        source: of images.
+        drivers: by server. Where more are in flight than they have requests, there are as many as in flight.
     """
 
-    targets: Mapping[str, Target]
-    models: Mapping[str, str]
+    drivers: Mapping[str, Driver]
     variants: Sequence[Variant]
     arrivals: Sequence[Arrival]
-    requests: int
     rounds: int
-    size: Size
-    max_tokens: int
-    source: random.Random
 
     async def run(self) -> list[Taken]:
         """Measure all of it.
 
         Raises:
-            EvaluationError: a request failed.
+            LoadTestError: a request failed, or nothing proves that it was pruned.
         """
         taken = []
-        for variant in self.variants:
-            await self._measure(variant, WARM_UP, 2, random.Random(0))
-        with tqdm(total=self.rounds * len(self.variants) * len(self.arrivals), unit="measurement") as bar:
-            for number, variant, arrival in self._order():
-                bar.set_description(f"round {number + 1}, {variant.name}, {arrival.name}")
-                async with use_of(self.targets[variant.server]) as seen:
-                    # In a round all are asked at the same times, or a few requests at a rate could not be compared.
-                    chance = random.Random(f"round {number}, {arrival.name}")
-                    measurement = await self._measure(variant, arrival, self._count(arrival), chance)
-                taken.append(Taken(number, variant, measurement, max(seen, default=0.0)))
-                bar.update()
+        for number, variant, arrival in self._order():
+            print(f"round {number + 1} of {self.rounds}, {variant.name}, {arrival.name}")
+            driver = self._driver(variant, arrival, first=not number and arrival == self.arrivals[0])
+            async with watched(driver.target.metrics_urls, use, INTERVAL) as seen:
+                # In a round all are asked at the same times, or a few requests at a rate could not be compared.
+                seed = random.Random(f"round {number}, {arrival.name}").getrandbits(32)
+                result = await driver.measure(Cell(variant.ratios, arrival), seed)
+            require(result, faults([result]))
+            taken.append(Taken(number, variant, arrival, result, max(seen, default=0.0)))
         return taken
+
+    def _driver(self, variant: Variant, arrival: Arrival, first: bool) -> Driver:
+        """A server is warm once each variant was asked for."""
+        driver = self.drivers[variant.server]
+        requests = max(driver.requests, arrival.concurrency or 0)
+        return replace(driver, requests=requests, warm_up=driver.warm_up if first else 0)
 
     def _order(self) -> Iterator[tuple[int, Variant, Arrival]]:
         """Variants follow each other closely, and turn round, so that a machine that slows down favours none."""
@@ -102,20 +95,3 @@ class Benchmark:
             for arrival in self.arrivals:
                 for variant in self.variants if number % 2 == 0 else reversed(self.variants):
                     yield number, variant, arrival
-
-    def _count(self, arrival: Arrival) -> int:
-        return max(self.requests, arrival.concurrency if isinstance(arrival, ClosedLoop) else 0)
-
-    async def _measure(self, variant: Variant, arrival: Arrival, requests: int, chance: random.Random) -> Measurement:
-        workload = Workload(
-            model=self.models[variant.server],
-            images=generated([self.size], self.source),
-            max_tokens=self.max_tokens,
-            fields={"ignore_eos": True},
-        )
-        meter = Meter(self.targets[variant.server], workload, requests, 0, chance)
-        measurement = await meter.measure(Cell(variant.ratios, arrival))
-        for answer in measurement.answers:
-            if answer.error:
-                raise EvaluationError(f"a request failed ({variant.name}, {arrival.name}): {answer.error}")
-        return measurement

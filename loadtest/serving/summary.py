@@ -1,13 +1,16 @@
 """What the rounds came to: a row for each variant under each pattern of arrivals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
+from typing import Any
 
-from loadtest.arrival import ClosedLoop
-from loadtest.result import Measurement, Result, result_of
+import numpy as np
+
+from loadtest.gates import Result
+from loadtest.servers import STOCK
 from loadtest.serving.rounds import Taken
-from loadtest.serving.servers import STOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Row:
     """A variant under a pattern of arrivals.
 
     Attributes:
-        result: of the requests of all rounds together, in the form of `vllm bench serve`.
+        result: of the requests of all rounds together, by the names of `vllm bench serve`.
         throughput: requests a second.
         throughput_gain: against stock in the same round.
         ttft_gain: stock's median time to first token over this one's, in the same round.
@@ -56,51 +59,67 @@ class Row:
         return self.throughput_gain if self.closed else self.ttft_gain
 
 
-def summarise(taken: Sequence[Taken], model: str) -> list[Row]:
+def summarise(taken: Sequence[Taken]) -> list[Row]:
     """All rows, in the order in which they were first measured."""
-    cells = dict.fromkeys((each.variant.name, each.measurement.cell.arrival) for each in taken)
-    return [
-        _row([each for each in taken if (each.variant.name, each.measurement.cell.arrival) == cell], taken, model)
-        for cell in cells
-    ]
+    cells = dict.fromkeys((each.variant.name, each.arrival.name) for each in taken)
+    return [_row([each for each in taken if (each.variant.name, each.arrival.name) == cell], taken) for cell in cells]
 
 
-def _row(own: Sequence[Taken], taken: Sequence[Taken], model: str) -> Row:
-    cell = own[0].measurement.cell
-    stock = {
-        each.number: each.measurement
-        for each in taken
-        if each.variant.server == STOCK and each.measurement.cell.arrival == cell.arrival
-    }
-    rates = [throughput(each.measurement) for each in own]
+def _row(own: Sequence[Taken], taken: Sequence[Taken]) -> Row:
+    arrival = own[0].arrival
+    stock = {each.number: each.result for each in taken if each.variant.server == STOCK and each.arrival == arrival}
     return Row(
         variant=own[0].variant.name,
-        result=_pooled([each.measurement for each in own], model),
-        throughput=Spread.of(rates),
-        throughput_gain=Spread.of(
-            [rate / throughput(stock[each.number]) for rate, each in zip(rates, own, strict=True)]
-        ),
-        ttft_gain=Spread.of([ttft(stock[each.number]) / ttft(each.measurement) for each in own]),
+        result=pooled([each.result for each in own]),
+        throughput=Spread.of([each.result["request_throughput"] for each in own]),
+        throughput_gain=Spread.of(gains(own, stock, "request_throughput")),
+        ttft_gain=Spread.of([1 / gain for gain in gains(own, stock, "median_ttft_ms")]),
         cache_use=max(each.cache_use for each in own),
-        closed=isinstance(cell.arrival, ClosedLoop),
+        closed=arrival.closed,
     )
 
 
-def throughput(measurement: Measurement) -> float:
-    """Requests a second."""
-    return len(measurement.answers) / measurement.seconds
+def gains(own: Sequence[Taken], stock: Mapping[int, Result], figure: str) -> list[float]:
+    """A figure over stock's in the same round, for each round."""
+    return [each.result[figure] / stock[each.number][figure] for each in own]
 
 
-def ttft(measurement: Measurement) -> float:
-    """The median time to first token in seconds."""
-    return median(answer.ttft for answer in measurement.answers)
+def pooled(results: Sequence[Result]) -> Result:
+    """The figures of several measurements of one cell, of which no request failed, as if they were one."""
+    total = {key: sum(result[key] for result in results) for key in ("completed", "failed", "duration")}
+    tokens = {f"total_{kind}_tokens": _sum(results, f"{kind}_lens") for kind in ("input", "output")}
+    samples: dict[str, list[float]] = {
+        "ttft": [*chain.from_iterable(result["ttfts"] for result in results)],
+        "tpot": [*chain.from_iterable(map(_tpots, results))],
+        "e2el": [*chain.from_iterable(result["latencies"] for result in results)],
+    }
+    latencies = {
+        f"{name}_{metric}_ms": float(np.percentile(values, percentile)) * 1000 if values else None
+        for metric, values in samples.items()
+        for name, percentile in (("median", 50), ("p99", 99))
+    }
+    same = {key: results[0][key] for key in ("model_id", "arrival", "prune_ratio")}
+    visual = {key: _mean(results, key) for key in ("visual_tokens_input", "visual_tokens_kept")}
+    return {
+        **same,
+        **total,
+        "request_throughput": total["completed"] / total["duration"],
+        **tokens,
+        **visual,
+        **latencies,
+    }
 
 
-def _pooled(measurements: Sequence[Measurement], model: str) -> Result:
-    """The figures of several measurements of one cell as if they were one, without those of single requests."""
-    answers = [answer for measurement in measurements for answer in measurement.answers]
-    whole = Measurement(measurements[0].cell, answers, sum(measurement.seconds for measurement in measurements))
-    figures = result_of(whole, model, {})
-    # Neither means anything across pauses.
-    dropped = ("max_output_tokens_per_s", "max_concurrent_requests")
-    return {key: value for key, value in figures.items() if not isinstance(value, list) and key not in dropped}
+def _tpots(result: Result) -> list[float]:
+    rows: Any = zip(result["latencies"], result["ttfts"], result["output_lens"], strict=True)
+    return [(latency - ttft) / (length - 1) for latency, ttft, length in rows if length > 1]
+
+
+def _sum(results: Sequence[Result], key: str) -> int:
+    return sum(map(sum, (result[key] for result in results)))
+
+
+def _mean(results: Sequence[Result], key: str) -> float | None:
+    """The mean over equally large measurements; None if none has it."""
+    values = [result[key] for result in results if result[key] is not None]
+    return sum(values) / len(values) if values else None

@@ -1,41 +1,36 @@
 """Two runs are compared cell by cell."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from evaluation.files import write_json
 from loadtest.__main__ import main
 from loadtest.comparison import changes
+from loadtest.gates import Result
 from loadtest.report import read_results
-from loadtest.result import Result
-from tests.unit.loadtest.answers import answered, failed, result
+from tests.unit.loadtest.made import result
 
 
-def run(factor: float, ratio: float = 0.7) -> Result:
-    """Ten requests, so much slower than others; one more failed."""
-    answers = [answered(float(n), factor * (0.5 + n / 100), factor * 0.05, factor * 0.05) for n in range(10)]
-    return result(*answers, failed(3.0), ratios=(ratio,), seconds=10 * factor)
+def run(factor: float, ratio: float | None = 0.7) -> Result:
+    """Ten requests, so much slower than others, and one that failed at once."""
+    made = result([factor * (0.5 + n / 100) for n in range(10)], ratio, seconds=10 * factor)
+    return (
+        made
+        | {"ttfts": [*made["ttfts"], 0.0], "itls": [*made["itls"], []], "latencies": [*made["latencies"], 0.0]}
+        | {"errors": [*made["errors"], "503"]}
+    )
 
 
-def test_ratios_are_of_medians() -> None:
+def test_ratios_are_of_medians_and_within_their_intervals_which_leave_out_failures() -> None:
     found = {change.figure: change for change in changes([run(1)], [run(2)])}
-    assert found["median_ttft_ms"].first == pytest.approx(545)
-    assert {name: round(change.ratio, 3) for name, change in found.items()} == {
-        "request_throughput": 0.5,
-        "median_ttft_ms": 2.0,
-        "median_itl_ms": 2.0,
-        "median_e2el_ms": 2.0,
-    }
+    assert found["request_throughput"].ratio == 0.5
+    assert found["request_throughput"].interval is None
     assert {round(change.slowdown, 3) for change in found.values()} == {100.0}
-
-
-def test_intervals_hold_the_ratio_and_leave_out_failures() -> None:
-    for change in changes([run(1)], [run(2)]):
-        if change.figure != "request_throughput":
-            assert change.interval is not None
-            low, high = change.interval
-            assert 1.8 < low <= change.ratio <= high < 2.2
+    for figure in ("median_ttft_ms", "median_itl_ms", "median_e2el_ms"):
+        interval = found[figure].interval
+        assert interval is not None
+        assert 1.8 < interval[0] <= found[figure].ratio <= interval[1] < 2.2
 
 
 def test_only_cells_of_both_runs_are_compared() -> None:
@@ -45,18 +40,19 @@ def test_only_cells_of_both_runs_are_compared() -> None:
 
 
 def test_results_of_vllm_are_read_too(tmp_path: Path) -> None:
-    ours = run(1) | {"prune_ratio": None}
     own = ("prune_ratio", "arrival", "failures", "ttfts", "itls", "latencies", "errors")
-    write_json(tmp_path / "theirs.json", {name: value for name, value in run(2).items() if name not in own})
-    found = changes([ours], read_results(tmp_path / "theirs.json"))
+    theirs = {name: value for name, value in run(2).items() if name not in own} | {"max_concurrency": 2}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    found = changes([run(1, None)], read_results(tmp_path / "theirs.json"))
     assert [change.interval for change in found] == [None] * 4
     assert found[1].ratio == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("factor", "status"), [(1.0, 0), (1.05, 0), (1.2, 1), (0.5, 0)])
 def test_a_slower_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: float, status: int) -> None:
-    write_json(tmp_path / "a" / "cell.json", run(1))
-    write_json(tmp_path / "b" / "cell.json", run(factor))
+    for name, of in (("a", 1.0), ("b", factor)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cell.json").write_text(json.dumps(run(of)))
     report = tmp_path / "comparison.md"
     words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(report), "--fail-slower", "10"]
     assert main(words) == status

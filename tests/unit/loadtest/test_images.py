@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluation.failure import EvaluationError
+from loadtest.failure import LoadTestError
 from loadtest.images import generated, given, repeated
-from loadtest.workload import Workload
 
 
 def decoded(url: str) -> Image.Image:
@@ -41,24 +40,5 @@ def test_given_images_are_sent_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="no images"):
+    with pytest.raises(LoadTestError, match="no images"):
         given(tmp_path)
-
-
-def test_mixed_ratios_come_equally_often() -> None:
-    workload = Workload("tiny", generated([(8, 8)], random.Random(0)), prompts=("one", "two"), fields={"seed": 1})
-    requests = workload.requests(12, (None, 0.0, 0.7), random.Random(0))
-    asked = [request.prune_ratio for request in requests]
-    assert sorted(asked, key=str) == [0.0] * 4 + [0.7] * 4 + [None] * 4
-    assert asked != [None, 0.0, 0.7] * 4
-    assert [b'"prune_ratio": 0.7' in request.content for request in requests] == [ratio == 0.7 for ratio in asked]
-    assert [b"prune_ratio" in request.content for request in requests] == [ratio is not None for ratio in asked]
-    assert [b'"two"' in request.content for request in requests] == [False, True] * 6
-    assert len({request.content for request in requests}) == 12
-    assert all(b'"seed": 1' in request.content for request in requests)
-
-
-def test_text_alone_can_be_asked_about() -> None:
-    (request,) = Workload("tiny", iter(()), images_per_request=0).requests(1, (None,), random.Random(0))
-    assert request.images == 0
-    assert b"image_url" not in request.content
