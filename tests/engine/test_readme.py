@@ -4,10 +4,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from evaluation.scenes.drawing import draw
@@ -16,7 +14,7 @@ from gprune_vllm.settings import PruneSettings, flag_name
 from server.authentication import OPEN
 from server.limits import Limits
 from server.serve import LIMITS
-from tests.support.servers import Server, serve
+from tests.support.servers import API_KEY, Server
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,18 +28,9 @@ def block(language: str) -> str:
     return str(text)
 
 
-@pytest.fixture(scope="module")
-def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The demo model, served as `make serve` does."""
-    log = tmp_path_factory.mktemp("demo") / "server.log"
-    arguments = ("--served-model-name", "gprune-demo", "--dtype", "auto")
-    with serve(ROOT / "evaluation" / "demo" / "model", log, *arguments) as running:
-        yield running
-
-
 def run(program: str, server: Server) -> str:
     """What the README's program prints where the repository is."""
-    program = program.replace("http://localhost:8000", server.url)
+    program = program.replace("http://localhost:8000", server.url).replace('api_key="none"', f'api_key="{API_KEY}"')
     printed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )

@@ -1,7 +1,8 @@
 """A second opinion: pruned visual tokens of LLaVA-NeXT in plain Transformers, slow and simple.
 
 Written from the papers and from what their released code does, and deliberately without anything from `gprune_vllm`,
-so that a mistake there cannot hide behind the same mistake here. Everything is float32, one request at a time.
+so that a mistake there cannot hide behind the same mistake here. One request at a time, in float32 unless asked
+otherwise.
 """
 
 from dataclasses import dataclass
@@ -35,12 +36,17 @@ class PrunedImage:
 
 
 class Oracle:
-    """Greedy generation with pruned images from one LLaVA-NeXT checkpoint."""
+    """Greedy generation with pruned images from one LLaVA-NeXT checkpoint.
 
-    def __init__(self, checkpoint: str | Path) -> None:
+    Args:
+        checkpoint: the model's folder.
+        dtype: of weights and arithmetic. Against float64, float32's answers tell what rounding costs.
+    """
+
+    def __init__(self, checkpoint: str | Path, dtype: torch.dtype = torch.float32) -> None:
         self.processor = AutoProcessor.from_pretrained(checkpoint)
         self.model = LlavaNextForConditionalGeneration.from_pretrained(
-            checkpoint, dtype=torch.float32, attn_implementation="eager"
+            checkpoint, dtype=dtype, attn_implementation="eager"
         ).eval()
         self.config = self.model.config
 
@@ -153,7 +159,7 @@ class Oracle:
             use_cache=True,
         )
         logits = self.model.lm_head(output.last_hidden_state[0, -1])  # [vocabulary]
-        logprob, token = logits.float().log_softmax(dim=-1).max(dim=-1)
+        logprob, token = logits.double().log_softmax(dim=-1).max(dim=-1)
         return int(token), float(logprob)
 
     def _embed(self, tokens: list[int]) -> torch.Tensor:

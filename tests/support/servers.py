@@ -1,19 +1,18 @@
-"""Real servers for tests: started as an operator would, on the tiny checkpoint, and stopped afterwards."""
+"""Real servers for tests: started as an operator would start them, and stopped afterwards."""
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import openai
+import psutil
+
+from server.launch import LaunchedServer, launch
 
 START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
 MODEL = "tiny"
@@ -21,16 +20,26 @@ API_KEY = "secret"
 COMMON = ["--served-model-name", MODEL, "--enforce-eager", "--dtype", "float32", "--max-model-len", "2048"]
 GPRUNE_SERVE = [str(Path(sys.executable).parent / "gprune-serve")]
 STOCK_SERVE = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
+STARTED: list[str] = []
+"""Logs of the servers that this process started: the suite may start only so many (tests/conftest.py)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class Server(LaunchedServer):
     """A running server and the ways to talk to it."""
 
-    url: str
-    log: Path
-    process: subprocess.Popen[bytes]
     client: openai.OpenAI
+
+    @classmethod
+    def of(cls, launched: LaunchedServer) -> Self:
+        """A launched server with a client. Close it: open sockets fail whichever test runs when they are collected."""
+        client = openai.OpenAI(base_url=f"{launched.url}/v1", api_key=API_KEY, max_retries=0, timeout=120)
+        return cls(launched.url, launched.log, launched.process, client)
+
+    def close(self) -> None:
+        """Close the client and end the server."""
+        self.client.close()
+        self.stop()
 
     def metrics(self) -> dict[str, float]:
         """Samples of `/metrics` by name and labels."""
@@ -46,44 +55,42 @@ class Server:
         return httpx.post(f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=120)
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a server is started.
+
+    Attributes:
+        arguments: of the command, behind the model.
+        command: the program, and its words in front of the model.
+        environment: variables beside those of `server_environment`.
+    """
+
+    arguments: Sequence[str] = ()
+    command: Sequence[str] = tuple(GPRUNE_SERVE)
+    environment: Mapping[str, str] | None = None
+
+    def start(self, model: Path, log: Path) -> Server:
+        """Serve the model with its output in `log`; the caller closes the server."""
+        STARTED.append(str(log))
+        command = [*self.command, str(model), *COMMON, *self.arguments]
+        return Server.of(launch(command, log, server_environment(self.environment), START_LIMIT))
+
+
 @contextmanager
-def serve(
-    checkpoint: Path,
-    log: Path,
-    *arguments: str,
-    command: Sequence[str] = GPRUNE_SERVE,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[Server]:
-    """Start a server on a free port, wait until it is healthy, and stop it in the end."""
-    port = free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, str(checkpoint), *COMMON, "--port", str(port), *arguments],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=server_environment(environment),
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
+def serve(model: Path, log: Path, *arguments: str, recipe: Recipe = Recipe()) -> Iterator[Server]:
+    """Serve the model for the time of a context, with further arguments than the recipe's."""
+    server = replace(recipe, arguments=(*recipe.arguments, *arguments)).start(model, log)
     try:
-        with client_of(url) as client:
-            server = Server(url, log, process, client)
-            wait_until_healthy(server)
-            yield server
+        yield server
     finally:
-        stop(process)
+        server.close()
 
 
-def client_of(url: str) -> openai.OpenAI:
-    """A client of a server. Close it: sockets left open fail whichever test is running when they are collected."""
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0, timeout=120)
-
-
-def server_environment(changes: Mapping[str, str] | None) -> dict[str, str]:
+def server_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment, quiet and small, with `changes`.
 
     On a CPU vLLM would bind each worker to the same core, where those of several servers wait for one another, or to a
-    NUMA node of its own, of which small machines have one. One thread computes the same bits whatever is in a batch.
+    NUMA node of its own, of which small machines have one.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
@@ -91,32 +98,6 @@ def server_environment(changes: Mapping[str, str] | None) -> dict[str, str]:
     return own | quiet | one_thread | dict(changes or {})
 
 
-def wait_until_healthy(server: Server) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise RuntimeError(f"the server stopped:\n{server.log.read_text()[-4000:]}")
-        try:
-            if httpx.get(f"{server.url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.5)
-    raise TimeoutError(f"the server is not healthy after {START_LIMIT} s:\n{server.log.read_text()[-4000:]}")
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server's whole process group, gently first."""
-    process.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=30)
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def children(server: Server, name: str) -> list[psutil.Process]:
+    """The processes of a server that have a name, such as `VLLM::EngineCore`."""
+    return [child for child in psutil.Process(server.process.pid).children(recursive=True) if child.name() == name]

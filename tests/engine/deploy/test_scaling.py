@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from server.launch import free_port, launch
 from tests.support import photos
 from tests.support.questions import ask, messages, same
-from tests.support.servers import API_KEY, MODEL, Server, client_of, free_port, serve, stop, wait_until_healthy
+from tests.support.servers import API_KEY, MODEL, Server, serve
 
 ROUTER = str(Path(sys.executable).parent / "vllm-router")
 REQUESTS = [(image, ratio) for image in range(3) for ratio in (None, 0.0, 0.5, 0.9)]
@@ -50,19 +50,12 @@ def fleet(server: Server, checkpoint: Path, tmp_path_factory: pytest.TempPathFac
 @contextmanager
 def route(replicas: list[Server], log: Path) -> Iterator[Server]:
     """Start vLLM's router in front of `replicas`, sending requests to each in turn."""
-    port = free_port()
     command = [ROUTER, "--worker-urls", *(replica.url for replica in replicas), "--policy", "round_robin"]
-    options = ["--port", str(port), "--prometheus-port", str(free_port()), "--api-key", API_KEY]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, *options], stdout=output, stderr=output, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
+    router = Server.of(launch([*command, "--prometheus-port", str(free_port()), "--api-key", API_KEY], log))
     try:
-        with client_of(url) as client:
-            router = Server(url, log, process, client)
-            wait_until_healthy(router)
-            yield router
+        yield router
     finally:
-        stop(process)
+        router.close()
 
 
 def chat(ratio: float, tokens: int = 12) -> dict[str, Any]:

@@ -1,25 +1,26 @@
-"""Whoever else is being answered, each request gets what it would get alone, to the last bit.
+"""Whoever else is being answered, each request gets what it would get alone: the same tokens, equally probable.
 
-The engine has one thread: on several, the last bits of matrix products depend on what else is in the batch, and vLLM
-has no batch-invariant mode for CPUs. `ISOLATION_REQUESTS=5000` asks for longer than the suite does.
+Log-probabilities may differ by what rounding costs. The last bits of matrix products depend on what else is in the
+batch, and vLLM has no batch-invariant mode for CPUs. On some processors one thread gives the same bits, on others not.
 """
 
-import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support import photos
+from tests.support.oracle import Oracle
 from tests.support.questions import QUESTION, Answer, ask
-from tests.support.servers import API_KEY, Server, serve
+from tests.support.servers import Server
 
-REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "300"))
 CLIENTS = 16
+MAX_TOKENS = 6
 PICTURES = {
     "one": photos.generated(240, 160),
     "another of its size": photos.generated(240, 160, seed=1),
@@ -64,51 +65,69 @@ def answer(server: Server, case: Case, salt: str | None = None) -> Answer:
     """Ask; with a salt of its own, a request shares nothing in the prefix cache."""
     fields = KINDS[case.kind] | ({"cache_salt": salt} if salt else {})
     ratio = fields.pop("prune_ratio", None)
-    return ask(server, [PICTURES[name] for name in case.pictures], ratio, case.question, max_tokens=6, **fields)
+    return ask(
+        server, [PICTURES[name] for name in case.pictures], ratio, case.question, max_tokens=MAX_TOKENS, **fields
+    )
 
 
 @pytest.fixture(scope="module")
-def exact_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A float32 server with default caches that computes in one thread, and prefills in chunks."""
-    with serve(
-        checkpoint,
-        tmp_path_factory.mktemp("exact") / "server.log",
-        *("--max-num-batched-tokens", "128", "--max-num-seqs", str(CLIENTS)),
-        *("--api-key", API_KEY, "--enable-prompt-tokens-details", "--prune-methods", "all"),
-    ) as running:
-        yield running
+def noise(checkpoint: Path) -> float:
+    """Nats by which float32 answers may differ that were summed in different orders.
+
+    An answer in float32 is off by at most some error from the exact one, whatever the order, so that two differ by at
+    most twice that. How large it is, answers in float64 tell.
+    """
+    single, double = Oracle(checkpoint), Oracle(checkpoint, torch.float64)
+    errors: list[float] = []
+    for picture in PICTURES.values():
+        for question in QUESTIONS:
+            rounded, exact = (
+                oracle.generate([picture], oracle.chat(picture, question), 0.0, max_new_tokens=MAX_TOKENS)
+                for oracle in (single, double)
+            )
+            errors += [abs(left - right) for (_, left), (_, right) in zip(rounded, exact, strict=True)]
+    return 2 * max(errors)
 
 
 @pytest.fixture(scope="module")
-def alone(exact_server: Server) -> dict[Case, Answer]:
+def alone(server: Server) -> dict[Case, Answer]:
     """What each case is answered with nothing beside it and no prefix to share."""
     distinct = list(dict.fromkeys(cases()))
-    answers = {case: answer(exact_server, case, f"alone {place}") for place, case in enumerate(distinct)}
+    answers = {case: answer(server, case, f"alone {place}") for place, case in enumerate(distinct)}
     assert {reply.cached_tokens for reply in answers.values()} == {0}
     return answers
 
 
-def test_each_request_of_a_crowd_gets_what_it_would_get_alone(exact_server: Server, alone: dict[Case, Answer]) -> None:
+@pytest.mark.parametrize("requests", [300, pytest.param(5000, marks=pytest.mark.nightly)])
+def test_each_request_of_a_crowd_gets_what_it_would_get_alone(
+    server: Server, alone: dict[Case, Answer], noise: float, requests: int
+) -> None:
     source = random.Random(1)
-    crowd = [(case, source.random() < 0.3) for case in source.choices([*alone], k=REQUESTS)]
+    crowd = [(case, source.random() < 0.3) for case in source.choices([*alone], k=requests)]
 
     def ask_one(place: int) -> Answer:
         case, salted = crowd[place]
-        return answer(exact_server, case, f"crowd {place}" if salted else None)
+        return answer(server, case, f"crowd {requests} {place}" if salted else None)
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        replies = list(clients.map(ask_one, range(REQUESTS)))
-    others = [(case, reply) for (case, _), reply in zip(crowd, replies, strict=True) if not equal(reply, alone[case])]
+        replies = list(clients.map(ask_one, range(requests)))
+    others = [
+        (case, reply) for (case, _), reply in zip(crowd, replies, strict=True) if not equal(reply, alone[case], noise)
+    ]
     assert others == []
-    assert sum(reply.cached_tokens > 0 for reply in replies) > REQUESTS / 20
+    assert sum(reply.cached_tokens > 0 for reply in replies) > requests / 20
 
 
-def equal(left: Answer, right: Answer) -> bool:
-    """Whether two answers are the same to the last bit, wherever their prefixes came from."""
-    parts = ("token_ids", "logprobs", "prompt_tokens", "visual_tokens")
-    return all(getattr(left, part) == getattr(right, part) for part in parts)
+def equal(left: Answer, right: Answer, noise: float) -> bool:
+    """Whether two answers are the same, wherever their prefixes came from, but for rounding."""
+    exact = all(getattr(left, part) == getattr(right, part) for part in ("token_ids", "prompt_tokens", "visual_tokens"))
+    return exact and all(abs(a - b) <= noise for a, b in zip(left.logprobs, right.logprobs, strict=True))
 
 
-def test_cases_have_different_answers(alone: dict[Case, Answer]) -> None:
-    answers = {reply.logprobs for reply in alone.values()}
-    assert len(answers) > len(alone) * 0.8
+def test_answers_differ_by_more_than_rounding(alone: dict[Case, Answer], noise: float) -> None:
+    """Else a request that got another's answer would go unnoticed."""
+    replies = list(alone.values())
+    alike = [
+        first for place, first in enumerate(replies) if any(equal(first, other, noise) for other in replies[:place])
+    ]
+    assert len(alike) < len(replies) / 5

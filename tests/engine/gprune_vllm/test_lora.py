@@ -8,11 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from vllm.lora.request import LoRARequest
 
 from tests.support import photos
+from tests.support.agreement import NOISE
+from tests.support.engine import Engine, engine
 from tests.support.oracle import Oracle
-from tests.support.questions import QUESTION, ask
-from tests.support.servers import Server, serve
+from tests.support.questions import QUESTION
+
+pytestmark = pytest.mark.xdist_group("engines")
 
 RANK, ALPHA = 4, 8
 # As Transformers names the modules, and as published checkpoints and their adapters do.
@@ -43,27 +47,34 @@ def adapted(checkpoint: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def adapter_server(
-    checkpoint: Path, adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def adapter(adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: pytest.TempPathFactory) -> LoRARequest:
+    """The adapter in a folder, as a request names it."""
     folder = tmp_path_factory.mktemp("adapter")
     targets = sorted({name.rpartition(".")[2] for name in TARGETS})
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "target_modules": targets, "bias": "none"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     save_file(adapted[1], folder / "adapter_model.safetensors")
-    arguments = ("--enable-lora", "--enable-tower-connector-lora", "--max-lora-rank", "8", "--lora-modules")
-    with serve(checkpoint, folder / "server.log", *arguments, f"adapter={folder}") as running:
+    return LoRARequest("adapter", 1, str(folder))
+
+
+@pytest.fixture(scope="module")
+def adapter_engine(checkpoint: Path) -> Iterator[Engine]:
+    with engine(checkpoint, enable_lora=True, enable_tower_connector_lora=True, max_lora_rank=8) as running:
         yield running
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("images", [IMAGES[:1], IMAGES], ids=["one image", "two images"])
 def test_adapter_equals_merged_weights(
-    adapter_server: Server, adapted: tuple[Oracle, dict[str, torch.Tensor]], images: list[Image.Image], ratio: float
+    adapter_engine: Engine,
+    adapter: LoRARequest,
+    adapted: tuple[Oracle, dict[str, torch.Tensor]],
+    images: list[Image.Image],
+    ratio: float,
 ) -> None:
     oracle, _ = adapted
-    answer = ask(adapter_server, images, ratio, model="adapter")
+    answer = adapter_engine.ask(images, ratio, lora_request=adapter)
     expected = oracle.generate(images, oracle.chat(*images, QUESTION), ratio)
     assert answer.token_ids[: len(expected)] == tuple(token for token, _ in expected)
-    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=1e-3)
-    assert answer.token_ids != ask(adapter_server, images, ratio).token_ids
+    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=NOISE)
+    assert answer.token_ids != adapter_engine.ask(images, ratio).token_ids

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
 from tests.support import photos
+from tests.support.agreement import assert_agreement
+from tests.support.engine import Engine, engine
 from tests.support.oracle import Oracle
-from tests.support.questions import QUESTION, ask
-from tests.support.servers import STOCK_SERVE, Server, serve
+from tests.support.oracle_methods import Method
+from tests.support.questions import ask
+from tests.support.servers import Server
 
 IMAGES = {
     "photo": [photos.china()],
@@ -22,30 +23,29 @@ IMAGES = {
 }
 LONG_QUESTION = "What do you see in these two pictures? " * 6
 RATIOS = [0.0, 0.3, 0.5, 0.7, 0.9]
+PAIRS = [(name, RATIOS[(place + shift) % len(RATIOS)]) for shift in (1, 3) for place, name in enumerate(IMAGES)]
+"""Each image with two ratios, and each ratio with at least two images."""
+METHODS: list[Method] = ["tome", "visionzip", "divprune"]
+STAGE, CONTIGUOUS = {"stage": "projector"}, {"stage": "projector", "positions": "contiguous"}
 
 
 @pytest.fixture(scope="module")
-def contiguous_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The other settings, without any cache: contiguous positions, pruning behind the projector, paper's algorithm."""
-    with serve(
-        checkpoint,
-        tmp_path_factory.mktemp("contiguous") / "server.log",
-        *("--prune-positions", "contiguous", "--prune-stage", "projector", "--prune-temperature", "none"),
-        *("--prune-methods", "tome,visionzip,divprune"),
-        *("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0"),
-    ) as running:
+def projector_engine(checkpoint: Path) -> Iterator[Engine]:
+    """Original positions behind the projector."""
+    with engine(checkpoint, {"GPRUNE_PRUNE_STAGE": "projector"}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def stock_started_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """vLLM's own start-up with the plugin named, set by environment: original positions behind the projector."""
-    with serve(
-        checkpoint,
-        tmp_path_factory.mktemp("stock-started") / "server.log",
-        command=STOCK_SERVE,
-        environment={"VLLM_PLUGINS": "gprune", "GPRUNE_PRUNE_STAGE": "projector"},
-    ) as running:
+def contiguous_engine(checkpoint: Path) -> Iterator[Engine]:
+    """The other settings, without any cache: contiguous positions, pruning behind the projector, paper's algorithm."""
+    settings = {
+        "GPRUNE_PRUNE_STAGE": "projector",
+        "GPRUNE_PRUNE_POSITIONS": "contiguous",
+        "GPRUNE_PRUNE_TEMPERATURE": "none",
+        "GPRUNE_PRUNE_METHODS": ",".join(METHODS),
+    }
+    with engine(checkpoint, settings, enable_prefix_caching=False, mm_processor_cache_gb=0) as running:
         yield running
 
 
@@ -55,49 +55,35 @@ def test_default_settings_agree_in_chunked_prefill(server: Server, oracle: Oracl
     assert_agreement(server, oracle, IMAGES[name], ratio)
 
 
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("name", IMAGES)
-def test_contiguous_positions_and_paper_variant_agree(
-    contiguous_server: Server, oracle: Oracle, name: str, ratio: float
-) -> None:
-    settings = {"positions": "contiguous", "stage": "projector", "variant": "paper"}
-    assert_agreement(contiguous_server, oracle, IMAGES[name], ratio, **settings)
-
-
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("name", IMAGES)
-def test_stock_start_with_the_plugin_agrees(
-    stock_started_server: Server, oracle: Oracle, name: str, ratio: float
-) -> None:
-    assert_agreement(stock_started_server, oracle, IMAGES[name], ratio, stage="projector")
-
-
-@pytest.mark.parametrize("method", ["tome", "visionzip", "divprune"])
-@pytest.mark.parametrize("name", IMAGES)
-def test_methods_agree_behind_the_projector(contiguous_server: Server, oracle: Oracle, name: str, method: str) -> None:
-    answer = ask(contiguous_server, IMAGES[name], 0.7, prune_method=method)
-    settings: dict[str, Any] = {"positions": "contiguous", "stage": "projector", "method": method}
-    expected = oracle.generate(IMAGES[name], oracle.chat(*IMAGES[name], QUESTION), 0.7, **settings)
-    assert answer.token_ids[: len(expected)] == tuple(token for token, _ in expected)
-    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=1e-3)
-
-
 @pytest.mark.parametrize("ratio", [0.5, 0.9])
 def test_prefix_cache_hits_agree(server: Server, oracle: Oracle, ratio: float) -> None:
     images = [photos.grace_hopper(), photos.china()]
     first = assert_agreement(server, oracle, images, ratio, LONG_QUESTION)
     again = ask(server, images, ratio, LONG_QUESTION)
     assert again.cached_tokens > 0
-    assert again.token_ids == first
+    assert again.token_ids == first.token_ids
     followed = LONG_QUESTION + " And what else?"
     assert_agreement(server, oracle, images, ratio, followed)
 
 
-def assert_agreement(
-    server: Server, oracle: Oracle, images: list[Image.Image], ratio: float, question: str = QUESTION, **settings: Any
-) -> tuple[int, ...]:
-    answer = ask(server, images, ratio, question)
-    expected = oracle.generate(images, oracle.chat(*images, question), ratio, max_new_tokens=16, **settings)
-    assert answer.token_ids[: len(expected)] == tuple(token for token, _ in expected)
-    assert answer.logprobs[: len(expected)] == pytest.approx([logprob for _, logprob in expected], abs=1e-3)
-    return answer.token_ids
+@pytest.mark.xdist_group("engines")
+@pytest.mark.parametrize(("name", "ratio"), PAIRS)
+def test_pruning_behind_the_projector_agrees(projector_engine: Engine, oracle: Oracle, name: str, ratio: float) -> None:
+    assert_agreement(projector_engine, oracle, IMAGES[name], ratio, **STAGE)
+
+
+@pytest.mark.xdist_group("engines")
+@pytest.mark.parametrize(("name", "ratio"), PAIRS)
+def test_contiguous_positions_and_paper_variant_agree(
+    contiguous_engine: Engine, oracle: Oracle, name: str, ratio: float
+) -> None:
+    assert_agreement(contiguous_engine, oracle, IMAGES[name], ratio, **CONTIGUOUS, variant="paper")
+
+
+@pytest.mark.xdist_group("engines")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", IMAGES)
+def test_methods_agree_behind_the_projector(
+    contiguous_engine: Engine, oracle: Oracle, name: str, method: Method
+) -> None:
+    assert_agreement(contiguous_engine, oracle, IMAGES[name], 0.7, **CONTIGUOUS, method=method)

@@ -1,32 +1,16 @@
 """Without pruning, the plugin serves what vLLM's own class serves."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support import photos
 from tests.support.questions import ask, same
-from tests.support.servers import STOCK_SERVE, Server, serve
+from tests.support.servers import Server
 
 IMAGES = {
     "photo": [photos.china()],
     "two photos": [photos.grace_hopper(), photos.flower()],
     **{name: [image] for name, image in photos.generated_sizes().items()},
 }
-
-
-@pytest.fixture(scope="module")
-def stock_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """vLLM without the plugin, scheduled like the server under test."""
-    with serve(
-        checkpoint,
-        tmp_path_factory.mktemp("stock") / "server.log",
-        *("--max-num-batched-tokens", "128", "--max-num-seqs", "16"),
-        command=STOCK_SERVE,
-        environment={"VLLM_PLUGINS": ""},
-    ) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -1,8 +1,6 @@
 """What is too large, too many or from elsewhere is refused by the running server, in the shape clients read."""
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +10,7 @@ from PIL import Image
 
 from tests.support import photos
 from tests.support.questions import ask, messages
-from tests.support.servers import API_KEY, MODEL, STOCK_SERVE, Server, serve
+from tests.support.servers import API_KEY, MODEL, Server
 
 PHOTO = photos.generated(64, 48)
 CHAT = "/v1/chat/completions"
@@ -29,20 +27,6 @@ def refusal(answer: httpx.Response, status: int) -> dict[str, Any]:
 def picture(url: str) -> dict[str, Any]:
     part = {"type": "image_url", "image_url": {"url": url}}
     return {"model": MODEL, "messages": [{"role": "user", "content": [part, {"type": "text", "text": "What?"}]}]}
-
-
-@pytest.fixture(scope="module")
-def guarded_stock_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`vllm serve` with the plugin, limits from the environment, and room for two requests."""
-    environment = {
-        "VLLM_PLUGINS": "gprune",
-        "GPRUNE_MAX_REQUEST_BYTES": "100000",
-        "GPRUNE_MAX_IMAGE_PIXELS": "5000",
-    }
-    log = tmp_path_factory.mktemp("stock") / "server.log"
-    arguments = ("--api-key", API_KEY, "--max-num-queued-reqs", "2")
-    with serve(checkpoint, log, *arguments, command=STOCK_SERVE, environment=environment) as running:
-        yield running
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])
@@ -101,8 +85,8 @@ def test_too_many_images_are_refused(server: Server) -> None:
     assert "At most 16 image" in refusal(answer, 400)["message"]
 
 
-def test_stock_servers_with_the_plugin_are_guarded(guarded_stock_server: Server) -> None:
-    server = guarded_stock_server
+def test_stock_servers_with_the_plugin_are_guarded(guarded_server: Server) -> None:
+    server = guarded_server
     assert "--allowed-media" in refusal(server.post(CHAT, picture("http://localhost/picture.png")), 400)["message"]
     large = picture(photos.data_url(photos.generated(100, 51)))
     assert "--max-image-pixels" in refusal(server.post(CHAT, large), 400)["message"]
@@ -119,14 +103,14 @@ def begin_request(server: Server) -> socket.socket:
     return connection
 
 
-def test_an_overloaded_server_says_when_to_come_again(guarded_stock_server: Server) -> None:
-    with begin_request(guarded_stock_server), begin_request(guarded_stock_server):
-        assert httpx.get(f"{guarded_stock_server.url}/health", timeout=30).status_code == 200
+def test_an_overloaded_server_says_when_to_come_again(guarded_server: Server) -> None:
+    with begin_request(guarded_server), begin_request(guarded_server):
+        assert httpx.get(f"{guarded_server.url}/health", timeout=30).status_code == 200
         for more in ({}, {"stream": True}):
-            answer = guarded_stock_server.post(CHAT, picture(photos.data_url(PHOTO)) | more)
+            answer = guarded_server.post(CHAT, picture(photos.data_url(PHOTO)) | more)
             assert "--max-num-queued-reqs" in refusal(answer, 503)["message"]
             assert int(answer.headers["Retry-After"]) > 0
     rejected = "vllm:admission_rejections_total"
-    assert sum(value for name, value in guarded_stock_server.metrics().items() if name.startswith(rejected)) == 2
-    with guarded_stock_server.client.with_options(max_retries=5) as patient:
+    assert sum(value for name, value in guarded_server.metrics().items() if name.startswith(rejected)) == 2
+    with guarded_server.client.with_options(max_retries=5) as patient:
         assert patient.chat.completions.create(model=MODEL, messages=messages([PHOTO]), max_tokens=4).choices

@@ -1,27 +1,12 @@
 """What the operator sets applies to every endpoint: default ratio, limit, method."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support import photos
 from tests.support.questions import ask, messages
-from tests.support.servers import MODEL, Server, serve
+from tests.support.servers import MODEL, Server
 
 PHOTO = photos.generated(300, 200)
-
-
-@pytest.fixture(scope="module")
-def limited_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(
-        checkpoint,
-        tmp_path_factory.mktemp("limited") / "server.log",
-        *("--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
-        *("--prune-methods", "tome"),
-        "--trust-request-mm-kwargs",
-    ) as running:
-        yield running
 
 
 def test_default_ratio_applies_where_none_is_named(limited_server: Server) -> None:

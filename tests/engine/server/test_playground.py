@@ -18,23 +18,13 @@ from evaluation.scenes.scene import CROP
 from gprune_vllm.plan import PruneSpec, plan_tokens
 from server import playground
 from tests.support import photos
-from tests.support.tools import require
-from tests.support.servers import API_KEY, Server, serve
+from tests.support.servers import API_KEY, Server
+from tests.support.tools import ROOT, require
 
-ROOT = Path(__file__).parents[3]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 SCREENSHOTS = ROOT / ".cache" / "screenshots"
 
 expect.set_options(timeout=60_000)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The demo model, with a playground and a key."""
-    log = tmp_path_factory.mktemp("demo") / "server.log"
-    arguments = ("--served-model-name", "gprune-demo", "--dtype", "auto", "--playground", "--prune-methods", "all")
-    with serve(ROOT / "evaluation" / "demo" / "model", log, *arguments, "--api-key", API_KEY) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +75,11 @@ class Visit:
 
 
 @pytest.fixture
-def visit(context: BrowserContext, demo: Server) -> Iterator[Visit]:
-    visited = Visit(context.new_page(), demo.url)
+def visit(context: BrowserContext, demo_server: Server) -> Iterator[Visit]:
+    visited = Visit(context.new_page(), demo_server.url)
     yield visited
     assert visited.complaints == []
-    assert all(url.startswith((demo.url, "data:")) for url in visited.requests)
+    assert all(url.startswith((demo_server.url, "data:")) for url in visited.requests)
 
 
 def choose(page: Page, sample: str = "sign") -> None:
@@ -214,9 +204,9 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, demo: Server, scheme: Any) -> None:
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, demo_server: Server, scheme: Any) -> None:
     phone = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
-    page = Visit(phone.new_page(), demo.url).open_with_key()
+    page = Visit(phone.new_page(), demo_server.url).open_with_key()
     choose(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -226,16 +216,16 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, demo: Ser
     phone.close()
 
 
-def test_files_come_with_a_strict_policy_and_nothing_else_comes(demo: Server) -> None:
+def test_files_come_with_a_strict_policy_and_nothing_else_comes(demo_server: Server) -> None:
     for path in playground.PATHS:
-        answer = httpx.get(demo.url + path, timeout=30)
+        answer = httpx.get(demo_server.url + path, timeout=30)
         assert answer.status_code == 200
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
         assert answer.headers["Content-Type"].split(";")[0] in ("text/html", "text/css", "text/javascript", "image/png")
     headers = {"Authorization": f"Bearer {API_KEY}"}
     for path in ("/playground/index.html", "/playground/__init__.py", "/playground/..%2fplugin.py"):
-        assert httpx.get(demo.url + path, timeout=30).status_code == 401
-        assert httpx.get(demo.url + path, headers=headers, timeout=30).status_code == 404
+        assert httpx.get(demo_server.url + path, timeout=30).status_code == 401
+        assert httpx.get(demo_server.url + path, headers=headers, timeout=30).status_code == 404
 
 
 def test_without_its_flag_there_is_no_page(server: Server) -> None:

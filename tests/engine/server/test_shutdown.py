@@ -2,22 +2,22 @@
 
 import json
 import signal
-import time
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import pytest
 
-from tests.support import photos
+from tests.support import photos, pool
 from tests.support.questions import messages
-from tests.support.servers import MODEL, Server, serve
+from tests.support.servers import API_KEY, MODEL, Server
+from tests.support.waiting import HANG, wait_until
 
 CHAT = "/v1/chat/completions"
 SMALL = photos.generated(64, 48)
-HANG = 120  # seconds after which something hangs; no measure of speed
+AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
 
 
 def body(images: int, max_tokens: int, **fields: Any) -> dict[str, Any]:
@@ -38,58 +38,52 @@ def announce(server: Server, content: bytes) -> HTTPConnection:
     """A request of which the server has read the head and waits for the body."""
     connection = HTTPConnection(server.url.removeprefix("http://"), timeout=HANG)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Expect": "100-continue"}
-    connection.request("POST", CHAT, headers=headers)
+    connection.request("POST", CHAT, headers=headers | AUTHORIZATION)
     assert b" 100 " in connection.sock.recv(1024)
     return connection
 
 
-def wait_until_unready(server: Server) -> None:
-    told = time.monotonic()
-    while httpx.get(f"{server.url}/health", timeout=HANG).status_code == 200:
-        assert time.monotonic() - told < HANG
-        time.sleep(0.01)
-    print(f"\nunready {time.monotonic() - told:.3f} s after SIGTERM")
+def stream_of(server: Server, content: dict[str, Any]) -> Any:
+    """The response to a streamed request, as a context."""
+    return httpx.stream("POST", f"{server.url}{CHAT}", json=content, headers=AUTHORIZATION, timeout=HANG)
 
 
-def test_all_that_was_taken_is_answered(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.ends(pool.GUARDED)
+def test_all_that_was_taken_is_answered(doomed_server: Server) -> None:
+    server = doomed_server
     content = json.dumps(body(images=4, max_tokens=3)).encode()
-    streaming = body(images=1, max_tokens=1200, stream=True)
-    with serve(checkpoint, tmp_path / "server.log", "--shutdown-timeout", "600") as server:
-        processes = psutil.Process(server.process.pid).children(recursive=True)
-        with (
-            closing(announce(server, content)) as announced,
-            httpx.stream("POST", f"{server.url}{CHAT}", json=streaming, timeout=HANG) as stream,
-        ):
-            for _ in range(2):
-                server.process.send_signal(signal.SIGTERM)
-            wait_until_unready(server)
-            refused = server.post(CHAT, body(images=1, max_tokens=1))
-            assert refused.status_code == 503
-            assert int(refused.headers["Retry-After"]) > 0
-            assert refused.json()["error"]["code"] == 503
-            assert server.metrics()
+    processes = psutil.Process(server.process.pid).children(recursive=True)
+    with (
+        closing(announce(server, content)) as announced,
+        stream_of(server, body(images=1, max_tokens=1200, stream=True)) as stream,
+    ):
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/health", timeout=HANG).status_code != 200)
+        refused = server.post(CHAT, body(images=1, max_tokens=1))
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.json()["error"]["code"] == 503
+        assert server.metrics()
 
-            announced.send(content)
-            with announced.getresponse() as response:
-                assert response.status == 200
-                assert json.load(response)["usage"]["completion_tokens"] == 3
-            *_, last, usage = events(stream)
-        assert last["choices"][0]["finish_reason"] == "length"
-        assert usage["usage"]["completion_tokens"] == 1200
-        assert server.process.wait(HANG) == 0
-        assert not psutil.wait_procs(processes, HANG)[1]
+        announced.send(content)
+        with announced.getresponse() as response:
+            assert response.status == 200
+            assert json.load(response)["usage"]["completion_tokens"] == 3
+        *_, last, usage = events(stream)
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert usage["usage"]["completion_tokens"] == 1200
+    assert server.process.wait(HANG) == 0
+    assert not psutil.wait_procs(processes, HANG)[1]
 
 
-def test_what_takes_longer_than_the_grace_period_is_told_so(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.ends(pool.SMALL)
+def test_what_takes_longer_than_the_grace_period_is_told_so(doomed_server: Server) -> None:
     """The process ends even where a client reads nothing."""
     read = body(images=1, max_tokens=1800, stream=True)
     unread = read | {"n": 8, "logprobs": True, "top_logprobs": 20}
-    with (
-        serve(checkpoint, tmp_path / "server.log", "--shutdown-timeout", "1") as server,
-        httpx.stream("POST", f"{server.url}{CHAT}", json=unread, timeout=HANG),
-        httpx.stream("POST", f"{server.url}{CHAT}", json=read, timeout=HANG) as stream,
-    ):
-        server.process.send_signal(signal.SIGTERM)
+    with stream_of(doomed_server, unread), stream_of(doomed_server, read) as stream:
+        doomed_server.process.send_signal(signal.SIGTERM)
         *_, last = events(stream)
         assert last["error"]["code"] == 503
-        assert server.process.wait(HANG) == 0
+        assert doomed_server.process.wait(HANG) == 0

@@ -53,6 +53,20 @@ WRONG = {
     "nested": Raw(NESTED[-1]),
 }
 """A value of each kind by its name. Hardly any field takes more than two of them."""
+WRONG = {
+    "null": None,
+    "truth": True,
+    "negative": -1,
+    "fraction": 1.5,
+    "64 bits": Raw(str(2**64)),
+    "NaN": Raw("NaN"),
+    "text": "x",
+    "no Unicode": "\ud800",
+    "list": [{}],
+    "object": {"a": 1},
+    "nested": Raw(NESTED[-1]),
+}
+"""A value of each kind by its name. Hardly any field takes more than two of them."""
 texts = st.text(st.characters(), max_size=12) | st.sampled_from(TEXTS)
 scalars = st.one_of(
     st.none(),

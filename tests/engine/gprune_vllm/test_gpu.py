@@ -1,0 +1,108 @@
+"""On a GPU: what is selected is what a CPU selects, and nothing on the way makes the host wait for the device."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gprune_vllm.plan import PruneSpec, plan_tokens
+from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
+from gprune_vllm.pruning import insert_newlines, keep_patches
+from gprune_vllm.selectors import select_tokens, selector_names
+from loadtest.benchmarks.features import HEAD_SIZE, features_of, seen_of
+
+DEVICE = "cuda"
+PRUNING = ("_keep", "_merge", "_take_offsets")
+"""Methods of the model that run for pruned images only, or only for them do something."""
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Raise RuntimeError where the host waits for the device."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def guarded(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same work, which must not wait."""
+
+    def run(*arguments: Any) -> Any:
+        with no_waiting():
+            return work(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("method", selector_names())
+def test_a_gpu_selects_what_a_cpu_selects(method: str) -> None:
+    features = features_of(256, 64, torch.float32, "cpu")
+    here = select_tokens(features, 77, method, **seen_of(256, "cpu"))
+    there = select_tokens(features.to(DEVICE), 77, method, **seen_of(256, DEVICE))
+    assert torch.equal(there.index.cpu(), here.index)
+    torch.testing.assert_close(there.features.cpu(), here.features)
+
+
+def test_waiting_is_noticed() -> None:
+    total = torch.ones(3, device=DEVICE).sum()
+    with pytest.raises(RuntimeError, match="synchroniz"), no_waiting():
+        total.item()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("method", selector_names())
+def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
+    plan = plan_tokens((160, 213), [(112, 224), (224, 112), (224, 224)], 112, 14, PruneSpec(0.7))
+    features = features_of(plan.crops * plan.base_tokens, 64, torch.float32, DEVICE)
+    features = features.unflatten(0, (plan.crops, -1))  # [crops, patches, hidden_size]
+    seen = {"attention": features.sum(dim=-1).sigmoid(), "keys": features[..., :HEAD_SIZE]}
+    newline = torch.randn(64, device=DEVICE)
+    places = torch.ones(plan.kept, dtype=torch.bool)  # on the host, as vLLM has it
+    written = PositionOffsets(plan.kept, 4096, torch.device(DEVICE))
+    positions = torch.arange(plan.kept, device=DEVICE).expand(3, -1)
+
+    def prune() -> Tensor:
+        embeddings, offsets = insert_newlines(keep_patches(features, plan, method, seen), newline, plan)
+        written.write(split_offsets(append_offsets(embeddings, offsets), 64)[1], places)
+        return written.move(positions)
+
+    once = prune().clone()  # what is loaded at first is loaded now
+    assert torch.equal(guarded(prune)(), once)
+
+
+def test_an_engine_never_waits_while_it_prunes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm import LLM, SamplingParams
+
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    engine = LLM(str(checkpoint), dtype="float32", max_model_len=2048, enforce_eager=True, gpu_memory_utilization=0.3)
+    calls: list[str] = []
+
+    def watch(model: Any) -> None:
+        for name in PRUNING:
+            work = guarded(getattr(model, name))
+            monkeypatch.setattr(model, name, lambda *given, name=name, work=work: (calls.append(name), work(*given))[1])
+
+    picture = Image.frombytes("RGB", (160, 213), bytes(range(240)) * (160 * 213 * 3 // 240))
+    config = engine.model_config.hf_config
+    prompt = {
+        "prompt_token_ids": [config.text_config.bos_token_id, config.image_token_index, 20, 21],
+        "multi_modal_data": {"image": picture},
+        "mm_processor_kwargs": {"prune_ratio": 0.7},
+    }
+    sampling = SamplingParams(max_tokens=2, temperature=0)
+    engine.generate({**prompt, "mm_processor_kwargs": {"prune_ratio": 0.5}}, sampling, use_tqdm=False)
+    engine.apply_model(watch)
+    engine.generate(prompt, sampling, use_tqdm=False)
+    assert set(calls) == set(PRUNING)

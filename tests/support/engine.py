@@ -1,0 +1,79 @@
+"""vLLM's engine in the tests' own process: up in seconds, where a server's three processes take most of a minute."""
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from PIL import Image
+
+from tests.support.questions import QUESTION, Answer, messages
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+class Engine:
+    """A `vllm.LLM` in this process, asked in the words that servers are asked in (`tests.support.questions.ask`)."""
+
+    def __init__(self, llm: Any) -> None:
+        self._llm = llm
+
+    def ask(
+        self,
+        images: Sequence[Image.Image],
+        ratio: float | None = None,
+        question: str = QUESTION,
+        max_tokens: int = 16,
+        lora_request: Any = None,
+        **pruning: Any,
+    ) -> Answer:
+        """Ask greedily; `ratio` None leaves the argument out."""
+        from vllm import SamplingParams
+
+        asked = pruning if ratio is None else {"prune_ratio": ratio, **pruning}
+        (output,) = self._llm.chat(
+            messages(images, question),
+            SamplingParams(temperature=0, max_tokens=max_tokens, logprobs=0, ignore_eos=True),
+            use_tqdm=False,
+            lora_request=lora_request,
+            mm_processor_kwargs=asked,
+        )
+        (answer,) = output.outputs
+        return Answer(
+            token_ids=tuple(answer.token_ids),
+            logprobs=tuple(step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)),
+            prompt_tokens=len(output.prompt_token_ids),
+            cached_tokens=output.num_cached_tokens,
+            visual_tokens=None,
+        )
+
+
+@contextmanager
+def engine(checkpoint: Path, settings: Mapping[str, str] | None = None, **arguments: Any) -> Iterator[Engine]:
+    """An engine with the plugin, for the time of a context.
+
+    Args:
+        checkpoint: the model's folder.
+        settings: environment variables of the plugin.
+        arguments: further arguments of `vllm.LLM`.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
+    options = {"dtype": "float32", "enforce_eager": True, "max_model_len": 2048} | arguments
+    with mock.patch.dict(os.environ, own | ENVIRONMENT | dict(settings or {}), clear=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # vLLM's own, which pytest would raise
+        from vllm import LLM
+
+        llm = LLM(str(checkpoint), **options)
+        yield Engine(llm)
+        del llm
+    gc.collect()

@@ -1,0 +1,88 @@
+"""The servers that tests share, by name. Starting one takes longer than most tests."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.servers import API_KEY, STOCK_SERVE, Recipe, Server
+
+DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
+STEPS = ("--max-num-batched-tokens", "128", "--max-num-seqs", "16")
+"""Prompts of more than 128 tokens are prefilled in chunks."""
+KEY = ("--api-key", API_KEY)
+
+DEFAULT, STOCK, DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
+    *("default", "stock", "demo", "guarded", "limited"),
+    *("small", "tensor", "data"),
+)
+RECIPES: Mapping[str, Recipe] = {
+    # Default settings and caches.
+    DEFAULT: Recipe((*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all")),
+    # vLLM without the plugin, scheduled like the default server.
+    STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
+    # The demo model, as `make serve` serves it, with a key.
+    DEMO: Recipe(("--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)),
+    # `vllm serve` with the plugin, limits from the environment, and room for two requests.
+    GUARDED: Recipe(
+        (*KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),
+        STOCK_SERVE,
+        {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
+    ),
+    # All that an operator can set about ratios and methods, with traces exported at once.
+    LIMITED: Recipe(
+        (
+            *("--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
+            *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
+            *("--max-num-batched-tokens", "256"),
+        ),
+        environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
+    ),
+    # A server that computes two requests at once, lets six more wait, and prunes more the more wait.
+    SMALL: Recipe(
+        (
+            *("--max-num-seqs", "2", "--max-num-queued-reqs", "8", "--shutdown-timeout", "1"),
+            *("--prune-policy", "adaptive", "--adaptive-max-ratio", "0.8", "--max-prune-ratio", "0.6"),
+            *("--adaptive-waiting-requests", "2"),
+        )
+    ),
+    TENSOR: Recipe(("--tensor-parallel-size", "2", "--prune-methods", "visionzip,tome")),
+    DATA: Recipe(("--data-parallel-size", "2", "--api-server-count", "2", "--prune-methods", "visionzip,tome")),
+}
+
+
+class ServerPool:
+    """Starts a server when it is first asked for, and keeps it until another is.
+
+    The default server stays for as long as the pool, with one other beside it: each takes gigabytes.
+
+    Args:
+        checkpoint: what all servers but the demo model's serve.
+        folder: where logs go.
+    """
+
+    def __init__(self, checkpoint: Path, folder: Path) -> None:
+        self._checkpoint, self._folder = checkpoint, folder
+        self._running: dict[str, Server] = {}
+
+    def get(self, name: str, arguments: Sequence[str] = ()) -> Server:
+        """The running server of this name; `arguments` are added to its recipe when it is started."""
+        if name not in self._running:
+            self._stop({*self._running} - {DEFAULT})
+            recipe = RECIPES[name]
+            recipe = Recipe((*recipe.arguments, *arguments), recipe.command, recipe.environment)
+            model = DEMO_MODEL if name == DEMO else self._checkpoint
+            self._running[name] = recipe.start(model, self._folder / f"{name}.log")
+        return self._running[name]
+
+    def take(self, name: str) -> Server:
+        """A running server that the caller ends: whoever asks for it next gets another."""
+        server = self.get(name)
+        del self._running[name]
+        return server
+
+    def close(self) -> None:
+        """Stop all servers."""
+        self._stop({*self._running})
+
+    def _stop(self, names: set[str]) -> None:
+        for name in names:
+            self._running.pop(name).close()
