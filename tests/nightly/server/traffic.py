@@ -101,7 +101,7 @@ class Traffic:
         return self._picture(self._source.choice(SIZES))
 
     def _picture(self, size: tuple[int, int]) -> str:
-        """A field of colours that no other picture has: as JPEG if it is large, since PNG would take the client too long."""
+        """A field of colours that no other picture has: a large one as JPEG, for as PNG it would cost the client."""
         colours = Image.frombytes("RGB", (8, 8), self._source.randbytes(3 * 8 * 8))
         large = size[0] * size[1] > 100_000
         return data_url(colours.resize(size, Image.Resampling.BICUBIC), "JPEG" if large else "PNG")

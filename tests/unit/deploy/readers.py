@@ -13,10 +13,10 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from gprune_vllm.settings import PruneSettings
+from tests.support.tools import ROOT, kustomize, promtool
 from tests.unit.deploy import formats
 from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.unit.deploy.schemas import Schema, complaints
-from tests.support.tools import ROOT, kustomize, promtool
 
 COMPOSE_FILE = ROOT / "deploy/compose/compose.yaml"
 ASSIGNMENT = re.compile(r"^#?(\w+)=(.*)$", re.MULTILINE)

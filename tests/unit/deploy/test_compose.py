@@ -29,6 +29,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program.parent
 
 
+@cache
 def services(podman: Path, profile: str, **environment: str) -> dict[str, Any]:
     """The services of a profile as podman-compose reads them, variables filled in."""
     variables = {"PATH": f"{podman}{os.pathsep}{os.environ['PATH']}", **environment}

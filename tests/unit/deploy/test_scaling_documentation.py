@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.support.tools import BIN, ROOT, kubectl, prune_settings, render, run
+from tests.unit.deploy.kinds import kubernetes_complaints
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SCALING = (ROOT / "docs" / "scaling.md").read_text()
