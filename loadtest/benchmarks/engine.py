@@ -1,30 +1,30 @@
-"""vLLM engines with the plugin and without, each in processes of its own."""
+"""A vLLM engine with random weights that caches nothing, in a process of its own, with the plugin or without."""
 
 import os
 import random
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from evaluation.demo.tokenizer import BEGIN, IMAGE
-from evaluation.failure import EvaluationError
-from evaluation.server import environment, has_gpu, tail
-from loadtest.benchmarks.shapes import MAX_POSITIONS, Shape
+import torch
+
+from loadtest.benchmarks.timing import once
 from loadtest.images import colours
 
+MAX_POSITIONS = 4096
 ORDINARY = range(16, 256)
 """Tokens that mean nothing in particular to the tokenizer."""
-QUESTION_LENGTH = 16
-"""Tokens of a prompt beside its picture's."""
-STOP_LIMIT = 60
-"""Seconds that an engine has to end."""
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,187 +36,95 @@ class Question:
         picture: width and height, or None for text alone.
         ratio: of the picture's tokens, to be pruned.
         seed: makes it its own.
-        output: tokens to answer with.
     """
 
     length: int
     picture: tuple[int, int] | None = None
     ratio: float = 0.0
     seed: int = 0
-    output: int = 1
 
-    def prompt(self) -> dict[str, Any]:
-        """As vLLM's offline interface takes it."""
+    def prompt(self, begin: int, image: int) -> dict[str, Any]:
+        """Make what vLLM's offline interface takes, with these tokens for the beginning and for a picture."""
         source = random.Random(self.seed)
-        text = [BEGIN, *source.choices(ORDINARY, k=self.length - 1)]
+        text = source.choices(ORDINARY, k=self.length - 1)
         if self.picture is None:
-            return {"prompt_token_ids": text}
+            return {"prompt_token_ids": [begin, *text]}
+        picture = {"multi_modal_data": {"image": colours(self.picture, source)}}
         asked = {"mm_processor_kwargs": {"prune_ratio": self.ratio}} if self.ratio else {}
-        tokens = [BEGIN, IMAGE, *text[1:]]
-        return {"prompt_token_ids": tokens, "multi_modal_data": {"image": colours(self.picture, source)}, **asked}
-
-
-class Engine:
-    """An engine that runs.
-
-    Args:
-        shape: of its model.
-        connection: to its process.
-        log: where its output goes.
-    """
-
-    def __init__(self, shape: Shape, connection: "Connection[Any, Any]", log: Path) -> None:
-        self._shape, self._connection, self._log = shape, connection, log
-
-    def seconds(self, *questions: Question) -> float:
-        """How long it takes to answer all questions, asked at once.
-
-        Raises:
-            EvaluationError: it failed, or prompts are not as long as they should be.
-        """
-        seconds, lengths = self._call("ask", list(questions))
-        expected = [question.length + self._visual_tokens(question) for question in questions]
-        if lengths != expected:
-            raise EvaluationError(f"prompts of {lengths} tokens should have {expected}")
-        return float(seconds)
-
-    def _visual_tokens(self, question: Question) -> int:
-        return self._shape.plan(question.picture, question.ratio).kept if question.picture else 0
-
-    def tower_seconds(self, crops: int) -> float:
-        """How long the vision tower takes for an image of so many crops."""
-        return float(self._call("tower_seconds", crops))
-
-    def refuse_synchronisation(self) -> None:
-        """From now on the engine fails where pruning makes the host wait for its GPU."""
-        self._call("refuse_synchronisation")
-
-    def _call(self, *words: Any) -> Any:
-        with suppress(OSError):  # it has told why it ended, or will be found to have
-            self._connection.send(words)
-        return self.receive()
-
-    def receive(self) -> Any:
-        """What the engine answers next.
-
-        Raises:
-            EvaluationError: it failed.
-        """
-        try:
-            kind, value = self._connection.recv()
-        except (EOFError, OSError):
-            kind, value = "error", "it ended"
-        if kind == "error":
-            raise EvaluationError(f"the engine failed: {value}\nIts log {self._log} ends with\n{tail(self._log)}")
-        return value
+        return {"prompt_token_ids": [begin, image, *text], **picture, **asked}
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
-    """Engines with random weights that cache nothing.
+class Engine:
+    """An engine that runs, and the process that it runs in."""
 
-    Attributes:
-        checkpoint: a folder that `write_checkpoint` wrote.
-        shape: for which it did.
-        logs: folder for the engines' output.
-        share: of a GPU's memory that each may take.
-        sequences: answered at once, at most.
-        attention: vLLM's attention backend, where not the one it chooses.
+    process: ProcessPoolExecutor
+
+    def ask(self, question: Question) -> tuple[float, int]:
+        """Tell the seconds until the first answered token, and the prompt's length in tokens."""
+        return self.process.submit(_ask, question).result()
+
+    def tower(self, crops: int) -> float:
+        """Tell the seconds that the vision tower takes for an image of so many crops."""
+        return self.process.submit(_tower, crops).result()
+
+
+@contextmanager
+def engine(checkpoint: Path, plugin: bool, device: str) -> Iterator[Engine]:
+    """Run an engine that prunes, or vLLM as it comes.
+
+    Args:
+        checkpoint: from `loadtest.benchmarks.shapes.write_model`.
+
+    Raises:
+        ValueError: this vLLM is not for the device.
     """
-
-    checkpoint: Path
-    shape: Shape
-    logs: Path
-    share: float
-    sequences: int = 8
-    attention: str | None = None
-
-    @contextmanager
-    def start(self, plugin: bool) -> Iterator[Engine]:
-        """An engine that prunes, or vLLM as it comes; and its end.
-
-        Raises:
-            EvaluationError: it does not start; the message has the end of its log.
-        """
-        log = self.logs / f"{'ours' if plugin else 'stock'}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        context = get_context("spawn")
-        near, far = context.Pipe()
-        process = context.Process(target=_run, args=(far, plugin, str(log), self._options()))
-        process.start()
-        far.close()
-        running = Engine(self.shape, near, log)
-        try:
-            running.receive()
-            yield running
-        finally:
-            near.close()
-            _end(process)
-
-    def _options(self) -> dict[str, Any]:
-        """Arguments of `vllm.LLM`."""
-        return {
-            "model": str(self.checkpoint),
-            "load_format": "dummy",
-            "max_model_len": MAX_POSITIONS,
-            "max_num_batched_tokens": MAX_POSITIONS,  # a prompt is one step
-            "max_num_seqs": self.sequences,
-            "enable_prefix_caching": False,
-            "mm_processor_cache_gb": 0,
-            "enforce_eager": not has_gpu(),
-            "worker_extension_cls": "loadtest.benchmarks.worker.MeasuringWorker",
-            **({"gpu_memory_utilization": self.share} if has_gpu() else {}),
-            **({"attention_config": {"backend": self.attention}} if self.attention else {}),
-        }
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
+        process.submit(_start, checkpoint, plugin, device).result()
+        yield Engine(process)
 
 
-def _end(process: BaseProcess) -> None:
-    """Give an engine time to end, and see to it that it does, with all it started."""
-    process.join(STOP_LIMIT)
-    assert process.pid
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.join()
+_model: Any = None
+"""The engine, in its own process."""
 
 
-def _run(connection: "Connection[Any, Any]", plugin: bool, log: str, options: dict[str, Any]) -> None:
-    """The process of an engine: do what is asked until the other end closes."""
-    os.setsid()  # so that all it starts can be ended at once
-    with open(log, "ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    os.environ.update(environment() | {"VLLM_PLUGINS": "gprune" if plugin else "", "HF_HUB_OFFLINE": "1"})
-    try:
-        from vllm import LLM
+def _start(checkpoint: Path, plugin: bool, device: str) -> None:
+    global _model
+    os.environ.update({**ENVIRONMENT, "VLLM_PLUGINS": "gprune" if plugin else ""})
+    from vllm import LLM
+    from vllm.platforms import current_platform
 
-        model = LLM(**options)
-    except Exception as error:
-        connection.send(("error", f"{type(error).__name__} {error}"))
-        raise
-    with suppress(EOFError, OSError):  # the other end closed, or is gone
-        connection.send(("done", None))
-        while True:
-            connection.send(_do(model, *connection.recv()))
-    model.llm_engine.engine_core.shutdown()
-
-
-def _do(model: Any, name: str, *words: Any) -> tuple[str, Any]:
-    """Answer questions, or call a method of the worker; tell how it went."""
-    try:
-        return "done", _ask(model, *words) if name == "ask" else model.collective_rpc(name, args=words)[0]
-    except Exception as error:
-        return "error", f"{type(error).__name__} {error}"
+    if current_platform.device_type != device:
+        raise ValueError(f"this vLLM is for {current_platform.device_type} and not for {device}")
+    _model = LLM(
+        str(checkpoint),
+        load_format="dummy",
+        max_model_len=MAX_POSITIONS,
+        max_num_batched_tokens=MAX_POSITIONS,  # a prompt is one step
+        max_num_seqs=1,
+        enable_prefix_caching=False,
+        mm_processor_cache_gb=0,
+        enforce_eager=device == "cpu",
+        gpu_memory_utilization=0.42,  # two engines are to fit
+    )
 
 
-def _ask(model: Any, questions: Sequence[Question]) -> tuple[float, list[int]]:
-    """Seconds from handing over all prompts until the last answer, and the prompts' lengths in tokens."""
+def _ask(question: Question) -> tuple[float, int]:
     from vllm import SamplingParams
 
-    prompts = [question.prompt() for question in questions]
-    sampling = [
-        SamplingParams(max_tokens=question.output, temperature=0, ignore_eos=True, detokenize=False)
-        for question in questions
-    ]
-    began = perf_counter()
-    answers = model.generate(prompts, sampling, use_tqdm=False)
-    return perf_counter() - began, [len(answer.prompt_token_ids) for answer in answers]
+    config, answers = _model.model_config.hf_config, []
+    prompt = question.prompt(config.text_config.bos_token_id, config.image_token_index)
+    sampling = SamplingParams(max_tokens=1, temperature=0, ignore_eos=True, detokenize=False)
+    seconds = once(lambda: answers.extend(_model.generate(prompt, sampling, use_tqdm=False)))
+    return seconds, len(answers[0].prompt_token_ids)
+
+
+def _tower(crops: int) -> float:
+    @torch.inference_mode()
+    def measure(model: Any) -> float:
+        side, weight = model.config.vision_config.image_size, next(model.vision_tower.parameters())
+        pixels = torch.randn(crops, 3, side, side, device=weight.device, dtype=weight.dtype)
+        return once(lambda: model._image_pixels_to_features(model.vision_tower, pixels))
+
+    (seconds,) = _model.apply_model(measure)
+    return float(seconds)

@@ -3,137 +3,141 @@
 The model is small and answers with one token, so that the route is a large part of what is measured.
 """
 
+import os
 import random
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
-from operator import truediv
 from pathlib import Path
 from typing import Any
 
-import httpx
+from matplotlib.figure import Figure
+from openai import OpenAI
 
-from evaluation.arguments import add_model, positive
-from evaluation.failure import EvaluationError
-from evaluation.markdown import table
-from evaluation.service import NO_CACHES, authorization
-from loadtest.benchmarks.efficiency import Estimate, estimate
-from loadtest.benchmarks.report import add_output, command_line, percent, write_report
-from loadtest.benchmarks.timing import Times, measure, on_host
-from loadtest.images import draw
-from loadtest.serving.servers import OURS, STOCK, serving
+from loadtest import servers
+from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds, once
+from loadtest.images import generated
+from loadtest.reporting import durations, percents, plots, ratio, table, write_report
+from loadtest.target import reach
 
-NAME = "benchmarked"
-ARGUMENTS = ("--served-model-name", NAME, *NO_CACHES, "--max-num-seqs", "8")
-KINDS = ("text", "picture", "picture, prune_ratio 0")
-PICTURE = (224, 224)
-TIMEOUT = 120
+DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
+ARGUMENTS = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0", "--max-num-seqs", "8")
+STOCK, OURS = "stock", "ours"
+TEXT, PICTURE, RATIO_0 = "text", "picture", "picture, prune_ratio 0"
+SIZE = (224, 224)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    parser.add_argument(
-        "--rounds", type=positive, default=400, help="with a request of each kind to each server (default: %(default)s)"
+    """Add what this benchmark may be told."""
+    add_measurement(parser, rounds=400, devices=False)
+    parser.add_argument("--model", default=str(DEMO_MODEL), help="checkpoint to serve (default: the demo model)")
+    parser.add_argument("--url", help="of a gprune-serve that runs; both servers are started otherwise")
+    parser.add_argument("--stock-url", help="of a stock vLLM server that runs, on the same model")
+    parser.add_argument("--api-key", default=os.environ.get("OPENAI_API_KEY", ""), help="of both")
+
+
+def run(arguments: Namespace, command: str) -> str:
+    """Measure, write overhead.json, overhead.md and overhead.png, and return the text."""
+    with both(arguments) as (stock, ours):
+        times = measure(stock, ours, arguments.api_key, arguments.rounds)
+    found = {kind: compared(*pair) for kind, pair in times.items()}
+    return write_report(
+        arguments.output,
+        "overhead",
+        "Overhead of the server",
+        command,
+        {"requests": found},
+        as_markdown(found),
+        draw(found),
     )
 
 
-def run(arguments: Namespace) -> None:
-    folder = arguments.output
-    with (
-        serving(STOCK, arguments.model, ARGUMENTS, folder) as stock,
-        serving(OURS, arguments.model, ARGUMENTS, folder) as ours,
-    ):
-        times = measure_requests({"stock": stock, "ours": ours}, NAME, arguments.rounds)
-    report(times, folder, command_line("loadtest.benchmarks", arguments.words))
+@contextmanager
+def both(arguments: Namespace) -> Iterator[tuple[str, str]]:
+    """Give the URLs of stock vLLM and of ours, started where they are not named.
+
+    Raises:
+        LoadTestError: one does not start.
+    """
+    if arguments.url and arguments.stock_url:
+        yield arguments.stock_url, arguments.url
+        return
+    started = (arguments.model, ARGUMENTS, arguments.output)
+    with servers.serving(servers.STOCK, *started) as stock, servers.serving(servers.OURS, *started) as ours:
+        yield stock, ours
 
 
-def measure_requests(urls: Mapping[str, str], model: str, rounds: int) -> dict[str, dict[str, Times]]:
-    """How long requests take until they are answered: by kind, and for each by server."""
+def measure(stock: str, ours: str, key: str, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Time requests of each kind until they are answered, by stock vLLM and by ours, round by round.
+
+    Raises:
+        LoadTestError: a server cannot be reached.
+        openai.APIError: a request is refused.
+    """
     seeds = count()
-    with httpx.Client(timeout=TIMEOUT, headers=authorization()) as client:
 
-        def ask(url: str, kind: str) -> Callable[[], float]:
-            return lambda: answered(client, url, body(model, kind, random.Random(next(seeds))))
+    def ask(client: OpenAI, model: str, kind: str) -> Callable[[], float]:
+        def seconds() -> float:
+            body = request(model, kind, random.Random(next(seeds)))
+            return once(lambda: client.chat.completions.with_raw_response.create(**body))
 
-        works = {
-            (kind, server): ask(url, kind)
-            for kind in KINDS
-            for server, url in urls.items()
-            if not (server == "stock" and kind == KINDS[2])
-        }
-        times = measure(works, rounds)
-    stock = {KINDS[0]: KINDS[0], KINDS[1]: KINDS[1], KINDS[2]: KINDS[1]}
-    return {kind: {"stock": times[stock[kind], "stock"], "ours": times[kind, "ours"]} for kind in KINDS}
+        return seconds
+
+    targets = {STOCK: reach(stock, key), OURS: reach(ours, key)}
+    with targets[STOCK].client() as stocks, targets[OURS].client() as own:
+        works = {(STOCK, kind): ask(stocks, targets[STOCK].model, kind) for kind in (TEXT, PICTURE)}
+        works |= {(OURS, kind): ask(own, targets[OURS].model, kind) for kind in (TEXT, PICTURE, RATIO_0)}
+        times = in_rounds(works, rounds)
+    same = {TEXT: TEXT, PICTURE: PICTURE, RATIO_0: PICTURE}  # stock vLLM knows no ratio
+    return {kind: (times[STOCK, other], times[OURS, kind]) for kind, other in same.items()}
 
 
-def body(model: str, kind: str, source: random.Random) -> dict[str, Any]:
-    """A request that is like no other; stock vLLM knows no ratio."""
+def request(model: str, kind: str, source: random.Random) -> dict[str, Any]:
+    """Make the arguments of a request that is like no other."""
     content: list[dict[str, Any]] = [{"type": "text", "text": f"What is {source.getrandbits(64)}?"}]
-    if kind != "text":
-        content.insert(0, {"type": "image_url", "image_url": {"url": draw(PICTURE, source)}})
-    ratio = {"prune_ratio": 0} if kind == KINDS[2] else {}
+    if kind != TEXT:
+        content.insert(0, {"type": "image_url", "image_url": {"url": next(generated(SIZE, source))}})
     return {
         "model": model,
         "messages": [{"role": "user", "content": content}],
         "max_tokens": 1,
         "temperature": 0,
-        **ratio,
+        "extra_body": {"prune_ratio": 0} if kind == RATIO_0 else {},
     }
 
 
-def answered(client: httpx.Client, url: str, request: dict[str, Any]) -> float:
-    """Seconds until a request is answered.
-
-    Raises:
-        EvaluationError: it is refused.
-    """
-    responses: list[httpx.Response] = []
-    seconds = on_host(lambda: responses.append(client.post(f"{url}/v1/chat/completions", json=request)))
-    if responses[0].status_code != httpx.codes.OK:
-        raise EvaluationError(f"{url} answered {responses[0].status_code}: {responses[0].text[:1000]}")
-    return seconds
+def compared(stock: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
+    """Put the times of both servers beside their ratio."""
+    return {STOCK: as_json(stock), OURS: as_json(ours), "ratio": ratio(ours, stock)}
 
 
-def report(times: Mapping[str, Mapping[str, Times]], folder: Path, command: str) -> None:
-    """Write overhead.json, overhead.md and overhead.png."""
-    ratios = {kind: estimate(truediv, both["ours"], both["stock"]) for kind, both in times.items()}
+def as_markdown(found: Mapping[str, Any]) -> list[str]:
+    """Tell what there is to know at a glance."""
     rows = [
-        [kind, str(both["stock"]), str(both["ours"]), f"{percent(ratios[kind].value - 1)}", shown(ratios[kind])]
-        for kind, both in times.items()
+        [
+            kind,
+            *(durations(each[name]["seconds"]) for name in (STOCK, OURS)),
+            percents({bound: value - 1 for bound, value in each["ratio"].items()}),
+        ]
+        for kind, each in found.items()
     ]
-    content = {
-        kind: {**{server: each.as_json() for server, each in both.items()}, "ratio": asdict(ratios[kind])}
-        for kind, both in times.items()
-    }
-    rounds = len(next(iter(times.values()))["stock"].seconds)
-    body = [
-        f"Medians of {rounds} requests that are answered with one token, and quartiles. They were sent one at a time, "
-        "in a random order, to two servers that run beside each other: stock vLLM's, and ours, which prunes nothing. "
-        "Every picture is new.",
-        table(["request", "stock", "ours", "longer by", "95 % confidence"], rows),
-        "![Times of both servers](overhead.png)",
+    return [
+        f"Medians of {len(found[TEXT][STOCK]['seconds'])} requests that are answered with one token, with quartiles, "
+        "and by how much longer ours takes, with its 95 % confidence interval. They were sent one at a time, in a "
+        "random order, to two servers that run beside each other: stock vLLM's, and ours, which prunes nothing. Every "
+        "picture is new.",
+        table(["request", STOCK, OURS, "longer by"], rows),
     ]
-    write_report(folder, "overhead", "Overhead of the server", command, {"requests": content}, body)
-    draw_times(times, folder / "overhead.png")
 
 
-def shown(ratio: Estimate) -> str:
-    """An interval of what is longer."""
-    return f"{percent(ratio.low - 1)} to {percent(ratio.high - 1)}"
-
-
-def draw_times(times: Mapping[str, Mapping[str, Times]], file: Path) -> None:
-    """Which share of the requests took how long."""
-    from evaluation.figures.canvas import save, subplots
-
-    figure, all_axes = subplots(len(times), width=4.2, heights=[3.5])
-    for axes, (kind, both) in zip(all_axes, times.items(), strict=True):
-        for server, colour in (("stock", "black"), ("ours", "#d62728")):
-            axes.ecdf([1000 * seconds for seconds in both[server].seconds], color=colour, label=server)
-        axes.set(title=kind, xlabel="time to the answer (ms)")
+def draw(found: Mapping[str, Any]) -> Figure:
+    """Draw which share of the requests took how long."""
+    figure, all_axes = plots(len(found), width=4.2, height=3.5)
+    for axes, (kind, each) in zip(all_axes, found.items(), strict=True):
+        for name, colour in ((STOCK, "black"), (OURS, "#d62728")):
+            axes.ecdf([1000 * seconds for seconds in each[name]["seconds"]], color=colour, label=name)
+        axes.set(title=kind, xlabel="time to the answer (ms)", ylabel="share of the requests")
         axes.grid(alpha=0.3)
-    all_axes[0].set_ylabel("share of the requests")
     all_axes[0].legend()
-    save(figure, file)
+    return figure

@@ -6,106 +6,156 @@ cached.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from evaluation.arguments import positive
-from evaluation.server import has_gpu
-from loadtest.benchmarks.efficiency import OURS, RATIOS, STOCK, TEXT, TOWER, Prefill, name_of
-from loadtest.benchmarks.engine import QUESTION_LENGTH, Engine, Engines, Question
-from loadtest.benchmarks.prefill_report import report
-from loadtest.benchmarks.report import add_output, command_line
-from loadtest.benchmarks.shapes import SHAPES, Shape, write_checkpoint
-from loadtest.benchmarks.timing import Times, joined, measure
+from matplotlib.figure import Figure
 
+from loadtest.arguments import positive
+from loadtest.benchmarks.engine import Engine, Question, engine
+from loadtest.benchmarks.shapes import SHAPES, Shape, write_model
+from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds
+from loadtest.reporting import duration, durations, estimate, percent, percents, plots, quartiles, table, write_report
+
+RATIOS = (0.0, 0.5, 0.7, 0.9)
+QUESTION_LENGTH = 16
+"""Tokens of a prompt beside its picture's."""
 CPU_LAYERS = 8
 """Of the language model, where no GPU runs it: with more of them a round takes minutes."""
-TURNS = 2
-"""How often each engine starts where two do not fit beside each other."""
+STOCK, TOWER = "stock", "tower"
 
-Work = Callable[[], float]
+Times = Mapping[str, Sequence[float]]
+"""Seconds in the order of rounds of `stock`, `tower`, and at each ratio `ours RATIO` and `text RATIO`."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    parser.add_argument("--rounds", type=positive, default=7, help="in which all is measured (default: %(default)s)")
+    """Add what this benchmark may be told."""
+    add_measurement(parser, rounds=7)
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, help="default: %(default)s")
-    parser.add_argument("--apart", action="store_true", help="run one engine at a time, in turns: two do not fit")
-    add_model_shape(parser)
-
-
-def add_model_shape(parser: ArgumentParser) -> None:
-    """What is run."""
     parser.add_argument("--model-shape", choices=SHAPES, default="8b", help="default: %(default)s")
     parser.add_argument(
-        "--layers", type=positive, help=f"of the language model (default: all of them on a GPU, else {CPU_LAYERS})"
+        "--layers", type=positive, help=f"of the language model (default: all on a GPU, else {CPU_LAYERS})"
     )
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace, command: str) -> str:
+    """Measure, write prefill.json, prefill.md and prefill.png, and return the text."""
     shape = SHAPES[arguments.model_shape]
-    layers = arguments.layers or layers_of(shape)
-    ratios = sorted({0.0, *arguments.ratios})
-    times = measure_prefill(shape, layers, ratios, arguments.rounds, arguments.apart, arguments.output)
-    command = command_line("loadtest.benchmarks", arguments.words)
-    result = Prefill(arguments.model_shape, layers, shape.decoder.layers, lengths_of(shape, ratios), times)
-    report(result, arguments.output, command)
+    published = shape.text["num_hidden_layers"]
+    layers = arguments.layers or (published if arguments.device == "cuda" else min(CPU_LAYERS, published))
+    lengths = {ratio: QUESTION_LENGTH + shape.plan(ratio).kept for ratio in sorted({0.0, *arguments.ratios})}
+    with (
+        TemporaryDirectory() as folder,
+        engine(write_model(Path(folder), shape, layers), False, arguments.device) as stock,
+        engine(Path(folder), True, arguments.device) as ours,
+    ):
+        times = in_rounds(works(stock, ours, shape, lengths), arguments.rounds)
+    content = {
+        "model_shape": arguments.model_shape,
+        "device": arguments.device,
+        "layers": layers,
+        "published_layers": published,
+        "overhead": overhead(times),
+        "ratios": [row(times, ratio, length) for ratio, length in lengths.items()],
+        "times": {name: as_json(seconds) for name, seconds in times.items()},
+    }
+    body, figure = as_markdown(content, times), draw(content, times)
+    return write_report(arguments.output, "prefill", "Time to first token", command, content, body, figure)
 
 
-def layers_of(shape: Shape) -> int:
-    """Layers of the language model that this machine can run."""
-    return shape.decoder.layers if has_gpu() else min(CPU_LAYERS, shape.decoder.layers)
-
-
-def lengths_of(shape: Shape, ratios: Sequence[float]) -> dict[float, int]:
-    """Tokens of a prompt at each ratio."""
-    return {ratio: QUESTION_LENGTH + shape.plan(shape.picture, ratio).kept for ratio in ratios}
-
-
-def measure_prefill(
-    shape: Shape, layers: int, ratios: Sequence[float], rounds: int, apart: bool, output: Path
-) -> dict[str, Times]:
-    """What everything takes, by the names of `loadtest.benchmarks.efficiency`.
+def works(stock: Engine, ours: Engine, shape: Shape, lengths: Mapping[float, int]) -> dict[str, Callable[[], float]]:
+    """Make what asks both engines, by the names of `Times`.
 
     Args:
-        apart: whether engines run one after the other, in turns.
-        output: folder for the engines' logs.
+        lengths: of prompts in tokens, by ratio.
     """
     seeds = count()
 
-    def works_of(running: Engine, plugin: bool) -> dict[str, Work]:
-        return works(running, plugin, shape, ratios, seeds)
+    def ask(asked: Engine, length: int, expected: int, ratio: float | None = None) -> Callable[[], float]:
+        """Ask about the picture, or a text where there is no ratio."""
 
-    with TemporaryDirectory() as folder:
-        engines = Engines(write_checkpoint(Path(folder), shape, layers), shape, output, share=0.85 if apart else 0.42)
-        if apart:
-            return _in_turns(engines, works_of, rounds)
-        with engines.start(False) as stock, engines.start(True) as ours:
-            return measure({**works_of(stock, False), **works_of(ours, True)}, rounds)
+        def seconds() -> float:
+            picture = None if ratio is None else shape.picture
+            taken, found = asked.ask(Question(length, picture, ratio or 0.0, next(seeds)))
+            if found != expected:
+                raise RuntimeError(f"a prompt of {found} tokens should have {expected}")
+            return taken
 
+        return seconds
 
-def _in_turns(engines: Engines, works_of: Callable[[Engine, bool], dict[str, Work]], rounds: int) -> dict[str, Times]:
-    """Measure one engine at a time: some rounds with each, and again."""
-    found: dict[str, Times] = {}
-    turns = min(TURNS, rounds)
-    for turn in range(turns):
-        for plugin in (False, True):
-            with engines.start(plugin) as running:
-                more = measure(works_of(running, plugin), rounds * (turn + 1) // turns - rounds * turn // turns)
-            found = joined(found, more)
-    return found
+    return {
+        STOCK: ask(stock, QUESTION_LENGTH, lengths[0.0], 0.0),
+        TOWER: lambda: stock.tower(shape.plan(0.0).crops),
+        **{f"text {ratio:g}": ask(stock, length, length) for ratio, length in lengths.items()},
+        **{f"ours {ratio:g}": ask(ours, QUESTION_LENGTH, length, ratio) for ratio, length in lengths.items()},
+    }
 
 
-def works(asked: Engine, plugin: bool, shape: Shape, ratios: Sequence[float], seeds: "count[int]") -> dict[str, Work]:
-    """What is asked of an engine, by the names of what it is to tell."""
+def overhead(times: Times) -> dict[str, float]:
+    """Tell by how much longer than stock vLLM it takes at ratio 0, as a share."""
+    return estimate(lambda ours, stock: ours / stock - 1, times["ours 0"], times[STOCK])
 
-    def ask(length: int, size: tuple[int, int] | None = None, ratio: float = 0.0) -> Work:
-        return lambda: asked.seconds(Question(length, size, ratio, seed=next(seeds)))
 
-    if plugin:
-        return {name_of(OURS, ratio): ask(QUESTION_LENGTH, shape.picture, ratio) for ratio in ratios}
-    crops = shape.plan(shape.picture, 0.0).crops
-    texts = {name_of(TEXT, ratio): ask(length) for ratio, length in lengths_of(shape, ratios).items()}
-    return {STOCK: ask(QUESTION_LENGTH, shape.picture), TOWER: lambda: asked.tower_seconds(crops), **texts}
+def row(times: Times, ratio: float, length: int) -> dict[str, Any]:
+    """Tell what one ratio saves.
+
+    `efficiency` is the share of what the ideal saves that is saved. `language_efficiency` is the same where the ideal
+    saves nothing but prompt tokens: all else that a picture costs stock vLLM, decoding and resizing it for one, it
+    costs the ideal too.
+    """
+    stock, tower, full = times[STOCK], times[TOWER], times["text 0"]
+    ours, text = times[f"ours {ratio:g}"], times[f"text {ratio:g}"]
+    return {
+        "ratio": ratio,
+        "prompt_tokens": length,
+        "ideal": quartiles(text)[1] + quartiles(tower)[1],
+        "efficiency": estimate(lambda s, o, x, t: (s - o) / (s - x - t), stock, ours, text, tower),
+        "language_efficiency": estimate(lambda s, o, x, f: (s - o) / (f - x), stock, ours, text, full),
+    }
+
+
+def as_markdown(content: Mapping[str, Any], times: Times) -> list[str]:
+    """Tell what there is to know at a glance."""
+    header = ["pruned", "prompt tokens", "ours", "stock / ours", "text of that length", "ideal", "efficiency"]
+    stock = quartiles(times[STOCK])[1]
+    rows = [
+        [
+            percent(ratio := found["ratio"], 0),
+            found["prompt_tokens"],
+            durations(times[f"ours {ratio:g}"]),
+            f"{stock / quartiles(times[f'ours {ratio:g}'])[1]:.2f} x",
+            durations(times[f"text {ratio:g}"]),
+            duration(found["ideal"]),
+            *(percents(found[name]) if ratio else "" for name in ("efficiency", "language_efficiency")),
+        ]
+        for found in content["ratios"]
+    ]
+    return [
+        "LLaVA-NeXT in its {model_shape} shape with random weights, {layers} of {published_layers} layers of the "
+        "language model.".format(**content)
+        + f" Medians of {len(times[STOCK])} rounds with quartiles, shares with 95 % confidence intervals.",
+        f"Stock vLLM without pruning: {durations(times[STOCK])}. The tower by itself: {durations(times[TOWER])}. "
+        f"Overhead at ratio 0: {percents(content['overhead'], 2)}.",
+        table([*header, "of the prompt alone"], rows),
+        "*ideal* is stock vLLM with a text of that length, and the tower; *efficiency* is (stock - ours) / (stock - "
+        "ideal). *of the prompt alone*: the same where the ideal keeps all that a picture costs stock vLLM beside its "
+        "tokens.",
+    ]
+
+
+def draw(content: Mapping[str, Any], times: Times) -> Figure:
+    """Draw times to first token against the ratio."""
+    figure, (axes,) = plots(width=6)
+    across = [100 * found["ratio"] for found in content["ratios"]]
+    low, middle, high = zip(*(quartiles(times[f"ours {found['ratio']:g}"]) for found in content["ratios"]), strict=True)
+    axes.axhline(quartiles(times[STOCK])[1], color="black", label="stock vLLM, not pruned")
+    axes.plot(across, middle, color="#d62728", marker="o", label="pruned")
+    axes.fill_between(across, low, high, color="#d62728", alpha=0.3)
+    axes.plot(across, [found["ideal"] for found in content["ratios"]], color="grey", ls="--", label="ideal")
+    axes.axhline(quartiles(times[TOWER])[1], color="grey", ls=":", label="the tower by itself")
+    axes.set(xlabel="visual tokens pruned (%)", ylabel="time to first token (s)", ylim=(0, None))
+    axes.legend()
+    return figure

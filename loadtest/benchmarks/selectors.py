@@ -1,27 +1,25 @@
 """What each selection method costs, at the shapes of a crop and of four, against G-Prune as it was released."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from operator import truediv
-from pathlib import Path
+from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
-from tqdm import tqdm
+from matplotlib.figure import Figure
 
-from evaluation.arguments import positive
-from evaluation.markdown import table
+from gprune_vllm.plan import PruneSpec
 from gprune_vllm.selectors import select_tokens, selector_names
-from loadtest.benchmarks.breakdown import parts_of
+from loadtest.arguments import positive
 from loadtest.benchmarks.features import features_of, seen_of
-from loadtest.benchmarks.released import released_top_k
-from loadtest.benchmarks.report import add_output, command_line, percent, write_report
-from loadtest.benchmarks.timing import Times, duration, interval, measure, stopwatch
+from loadtest.benchmarks.released import parts_of, released_top_k
+from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds, repeated
+from loadtest.reporting import duration, durations, percent, plots, quartiles, ratio, table, write_report
 
 RELEASED, WIDENED, GPRUNE = "released", "released, float32", "gprune"
 RATIO = 0.7
-OWN_COLOURS = {RELEASED: "black", WIDENED: "dimgrey"}
 TOKENS, WIDTHS, DTYPES = (576, 2304), (1024, 4096), ("float32", "bfloat16")
 
 
@@ -34,153 +32,110 @@ class Case:
     width: int
     dtype: str
 
-    def __str__(self) -> str:
-        return f"{self.device}, {self.tokens} x {self.width}, {self.dtype}"
-
     @property
     def keep(self) -> int:
         """How many tokens stay."""
-        return max(1, int(round((1 - RATIO) * self.tokens, 6)))
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one case took.
-
-    Attributes:
-        times: of the released way, in the features' dtype and in float32, and of each method.
-        parts: of G-Prune's steps.
-        agreement: share of the tokens that G-Prune keeps which the released way keeps too, in float32.
-    """
-
-    case: Case
-    times: dict[str, Times]
-    parts: dict[str, Times]
-    agreement: float
-
-    def speedup(self, method: str, baseline: str = RELEASED) -> float:
-        """How many times faster a method is than the released way."""
-        return self.times[baseline].median / self.times[method].median
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
-        methods = {
-            name: {
-                **times.as_json(),
-                "speedup": self.speedup(name),
-                "speedup_interval": interval(truediv, self.times[RELEASED], times),
-            }
-            for name, times in self.times.items()
-        }
-        return {
-            **asdict(self.case),
-            "kept": self.case.keep,
-            "agreement": self.agreement,
-            "methods": methods,
-            "parts": {name: times.as_json() for name, times in self.parts.items()},
-        }
+        return PruneSpec(RATIO).count_kept(self.tokens)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    parser.add_argument("--rounds", type=positive, default=15, help="of each measurement (default: %(default)s)")
+    """Add what this benchmark may be told."""
+    add_measurement(parser, rounds=15)
     parser.add_argument("--tokens", type=positive, nargs="+", default=TOKENS, help="to select from")
     parser.add_argument("--widths", type=positive, nargs="+", default=WIDTHS, help="of these tokens")
-    parser.add_argument("--devices", nargs="+", default=devices(), help="default: all there are")
 
 
-def run(arguments: Namespace) -> None:
-    cases = [
-        Case(device, tokens, width, dtype)
-        for device in arguments.devices
-        for tokens in arguments.tokens
-        for width in arguments.widths
-        for dtype in DTYPES
-    ]
-    results = [run_case(case, arguments.rounds) for case in tqdm(cases, unit="case")]
-    command = command_line("loadtest.benchmarks", arguments.words)
-    report(results, arguments.output, command)
-
-
-def devices() -> list[str]:
-    """The devices of this machine."""
-    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-
-
-@torch.inference_mode()
-def run_case(case: Case, rounds: int) -> Result:
-    """Measure all methods and G-Prune's parts."""
-    features = features_of(case.tokens, case.width, getattr(torch, case.dtype), case.device)
-    seen, clock = seen_of(case.tokens, case.device), stopwatch(case.device)
-    released = set(released_top_k(features.float(), case.keep).tolist())
-    ours = set(select_tokens(features, case.keep, GPRUNE).index.tolist())
-
-    def timed(work: Callable[[], object]) -> Callable[[], float]:
-        return lambda: clock(work)
-
-    works = {
-        RELEASED: timed(lambda: released_top_k(features, case.keep)),
-        WIDENED: timed(lambda: released_top_k(features.float(), case.keep)),
-    }
-    for name in selector_names():
-        works[name] = timed(lambda name=name: select_tokens(features, case.keep, name, **seen))  # type: ignore[misc]
-    return Result(
-        case=case,
-        times=measure(works, rounds),
-        parts=measure({name: timed(part) for name, part in parts_of(features, case.keep).items()}, rounds),
-        agreement=len(ours & released) / case.keep,
+def run(arguments: Namespace, command: str) -> str:
+    """Measure, write selectors.json, selectors.md and selectors.png, and return the text."""
+    cases = [Case(arguments.device, *each) for each in product(arguments.tokens, arguments.widths, DTYPES)]
+    results = [measure(case, arguments.rounds) for case in cases]
+    content = {"ratio": RATIO, "cases": results}
+    return write_report(
+        arguments.output, "selectors", "Cost of selecting", command, content, as_markdown(results), draw(results)
     )
 
 
-def report(results: Sequence[Result], folder: Path, command: str) -> None:
-    """Write selectors.json, selectors.md and selectors.png."""
-    names = list(results[0].times)
-    header = ["median", *names, f"{GPRUNE} is faster by", "than in float32 by", "same tokens"]
-    rows = [
-        [
-            result.case,
-            *(duration(times.median) for times in result.times.values()),
-            f"{result.speedup(GPRUNE):.1f} x",
-            f"{result.speedup(GPRUNE, WIDENED):.1f} x",
-            percent(result.agreement),
-        ]
-        for result in results
-    ]
-    parts = [[result.case, *(str(times) for times in result.parts.values())] for result in results]
-    spread = [[result.case, str(result.times[RELEASED]), str(result.times[GPRUNE])] for result in results]
-    body = [
+@torch.inference_mode()
+def measure(case: Case, rounds: int) -> dict[str, Any]:
+    """Time all methods and G-Prune's parts, as the JSON file has it.
+
+    `agreement` is the share of the tokens that G-Prune keeps which the released way keeps too, in float32.
+    """
+    features = features_of(case.tokens, case.width, getattr(torch, case.dtype), case.device)
+    released = set(released_top_k(features.float(), case.keep).tolist())
+    ours = set(select_tokens(features, case.keep, GPRUNE).index.tolist())
+    times = _timed(methods_of(features, case.keep), rounds)
+    return {
+        **asdict(case),
+        "kept": case.keep,
+        "agreement": len(ours & released) / case.keep,
+        "methods": {
+            name: {**as_json(seconds), **_speedup(times[RELEASED], seconds)} for name, seconds in times.items()
+        },
+        "parts": {name: as_json(seconds) for name, seconds in _timed(parts_of(features, case.keep), rounds).items()},
+    }
+
+
+def methods_of(features: torch.Tensor, keep: int) -> dict[str, Callable[[], object]]:
+    """Name the released way, in the features' dtype and widened to float32, and every method that is registered."""
+    seen = seen_of(len(features), features.device.type)
+
+    def select(method: str) -> Callable[[], object]:
+        return lambda: select_tokens(features, keep, method, **seen)
+
+    return {
+        RELEASED: lambda: released_top_k(features, keep),
+        WIDENED: lambda: released_top_k(features.float(), keep),
+        **{name: select(name) for name in selector_names()},
+    }
+
+
+def _timed(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    return in_rounds({name: repeated(work) for name, work in works.items()}, rounds)
+
+
+def _speedup(released: Sequence[float], seconds: Sequence[float]) -> dict[str, Any]:
+    """How many times faster than the released way, with its interval."""
+    faster = ratio(released, seconds)
+    return {"speedup": faster["value"], "speedup_interval": [faster["low"], faster["high"]]}
+
+
+def as_markdown(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tell what there is to know at a glance."""
+    header = ["median", *results[0]["methods"], f"{GPRUNE} is faster by", "than in float32 by", "same tokens"]
+    parts = [[_title(each), *(durations(part["seconds"]) for part in each["parts"].values())] for each in results]
+    return [
         f"{percent(RATIO, 0)} of the tokens are pruned; torch has {torch.get_num_threads()} threads. *{RELEASED}* is "
         "G-Prune with a softmax and a `matrix_power`, in the features' own dtype, or widened to float32 as the methods "
         f"do. *same tokens*: of those that {GPRUNE} keeps, how many the latter keeps too.",
-        table(header, rows),
-        "Medians and quartiles of both:",
-        table(["", RELEASED, GPRUNE], spread),
-        f"Where the time of {GPRUNE} goes, each step by itself:",
-        table(["", *results[0].parts], parts),
-        "![Times of all methods](selectors.png)",
+        table(header, map(_row, results)),
+        f"Where the time of {GPRUNE} goes, each step by itself, with quartiles:",
+        table(["", *results[0]["parts"]], parts),
     ]
-    content = {"ratio": RATIO, "cases": [result.as_json() for result in results]}
-    write_report(folder, "selectors", "Cost of selecting", command, content, body)
-    draw(results, names, folder / "selectors.png")
 
 
-def draw(results: Sequence[Result], methods: Sequence[str], file: Path) -> None:
-    """A group of bars for each case, a bar for each method."""
-    from evaluation.figures.canvas import COLOURS, save, subplots
+def _row(result: Mapping[str, Any]) -> list[str]:
+    medians = {name: method["median"] for name, method in result["methods"].items()}
+    faster = [f"{medians[name] / medians[GPRUNE]:.1f} x" for name in (RELEASED, WIDENED)]
+    return [_title(result), *map(duration, medians.values()), *faster, percent(result["agreement"])]
 
-    figure, (axes,) = subplots(1, width=max(10.0, 1.4 * len(results)), heights=[4.5])
-    width = 0.8 / len(methods)
-    for place, name in enumerate(methods):
-        times = [result.times[name] for result in results]
-        across = [group + (place - (len(methods) - 1) / 2) * width for group in range(len(results))]
-        below = [1000 * (each.median - each.quartiles[0]) for each in times]
-        above = [1000 * (each.quartiles[1] - each.median) for each in times]
-        heights = [1000 * each.median for each in times]
-        colour = OWN_COLOURS.get(name) or COLOURS.get(name)
-        axes.bar(across, heights, width, yerr=(below, above), label=name, color=colour, error_kw={"elinewidth": 0.6})
+
+def _title(result: Mapping[str, Any]) -> str:
+    return "{device}, {tokens} x {width}, {dtype}".format(**result)
+
+
+def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw a group of bars for each case, a bar for each method."""
+    figure, (axes,) = plots(width=max(10.0, 1.4 * len(results)), height=4.5)
+    names = list(results[0]["methods"])
+    width = 0.8 / len(names)
+    for place, name in enumerate(names):
+        across = [group + (place - (len(names) - 1) / 2) * width for group in range(len(results))]
+        times = np.array([quartiles(result["methods"][name]["seconds"]) for result in results]).T  # [3, cases]
+        spread = np.abs(times[::2] - times[1])
+        axes.bar(across, times[1], width, yerr=spread, label=name, error_kw={"elinewidth": 0.6})
     axes.set_yscale("log")
-    labels = [str(result.case).replace(", ", "\n") for result in results]
-    axes.set_xticks(range(len(results)), labels, fontsize=8)
-    axes.set_ylabel("ms, median and quartiles")
-    figure.legend(loc="outside lower center", ncols=len(methods))
-    save(figure, file)
+    axes.set_xticks(range(len(results)), [_title(each).replace(", ", "\n") for each in results], fontsize=8)
+    axes.set_ylabel("s, median and quartiles")
+    figure.legend(loc="outside lower center", ncols=5)
+    return figure

@@ -1,123 +1,86 @@
 """LLaVA-NeXT in its published shapes, without weights and without a network: engines fill them in at random."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from transformers import (
-    LlavaNextConfig,
-    LlavaNextImageProcessor,
-    LlavaNextProcessor,
-    PreTrainedTokenizerFast,
-)
+from transformers import LlavaNextConfig, LlavaNextProcessor
 
-from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer
-from gprune_vllm.flops import LLAVA_NEXT_8B, DecoderShape, TowerShape
+from evaluation.demo.checkpoint import PATCH, write_checkpoint
 from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 
-MAX_POSITIONS = 4096
 PINPOINTS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 """Rows and columns of crops that published models may cut an image into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Widths and depths of one model, and the picture it is asked about.
+    """One model's own values in an HF configuration, and the picture it is asked about.
 
     Attributes:
-        vocabulary_size: of the language model; the tokenizer knows only its first few.
         picture: width and height in pixels.
     """
 
-    tower: TowerShape
-    decoder: DecoderShape
-    vocabulary_size: int
-    tower_heads: int
-    picture: tuple[int, int]
+    vision: Mapping[str, int]
+    text: Mapping[str, int]
+    picture: tuple[int, int] = (640, 480)
 
     @property
-    def crop_size(self) -> int:
+    def crop(self) -> int:
         """Side of a crop in pixels."""
-        return int(self.tower.patches**0.5) * self.tower.patch_size
+        return self.vision["image_size"]
 
     @property
-    def pinpoints(self) -> list[list[int]]:
-        """Heights and widths in pixels."""
-        return [[rows * self.crop_size, columns * self.crop_size] for rows, columns in PINPOINTS]
+    def pinpoints(self) -> list[tuple[int, int]]:
+        """Heights and widths in pixels that an image may be cut into."""
+        return [(rows * self.crop, columns * self.crop) for rows, columns in PINPOINTS]
 
-    def plan(self, picture: tuple[int, int], ratio: float) -> TokenPlan:
-        """The visual tokens of a picture, told by its width and height."""
-        return plan_tokens(picture[::-1], self.pinpoints, self.crop_size, self.tower.patch_size, PruneSpec(ratio))
+    def plan(self, ratio: float) -> TokenPlan:
+        """Count the visual tokens of the picture."""
+        return plan_tokens(self.picture[::-1], self.pinpoints, self.crop, PATCH, PruneSpec(ratio))
 
 
+def _vision(hidden: int, intermediate: int, layers: int, heads: int, side: int) -> dict[str, int]:
+    widths = {"hidden_size": hidden, "intermediate_size": intermediate, "num_attention_heads": heads}
+    return {**widths, "num_hidden_layers": layers, "image_size": side}
+
+
+def _text(vocabulary: int, hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int) -> dict[str, int]:
+    widths = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": intermediate}
+    attention = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": hidden // heads}
+    return {**widths, **attention, "num_hidden_layers": layers}
+
+
+CLIP = _vision(1024, 4096, 24, 16, 336)
+"""CLIP ViT-L/14 at 336 pixels."""
 SHAPES = {
-    # LLaVA-NeXT-8B: CLIP ViT-L/14 at 336 pixels and Llama 3 8B.
-    "8b": Shape(LLAVA_NEXT_8B.tower, LLAVA_NEXT_8B.decoder, LLAVA_NEXT_8B.vocabulary_size, 16, (640, 480)),
-    # LLaVA-NeXT-7B with Vicuna: the same tower, and a key for each query.
-    "7b": Shape(LLAVA_NEXT_8B.tower, DecoderShape(4096, 11008, 32, 32, 32, 128), 32064, 16, (640, 480)),
+    "8b": Shape(CLIP, _text(128256, 4096, 14336, 32, 32, 8)),  # LLaVA-NeXT-8B: Llama 3
+    "7b": Shape(CLIP, _text(32064, 4096, 11008, 32, 32, 32)),  # LLaVA-NeXT-7B: Vicuna, with a key for each query
     # For tests: as small as vLLM's kernels for the CPU allow.
-    "tiny": Shape(TowerShape(64, 128, 3, 2, 64, 65, 14), DecoderShape(128, 256, 2, 4, 2, 32), 512, 2, (213, 160)),
+    "tiny": Shape(_vision(64, 128, 3, 2, 112), _text(512, 128, 256, 2, 4, 2), (213, 160)),
 }
 
 
-def write_checkpoint(folder: Path, shape: Shape, layers: int) -> Path:
-    """Write configuration, tokenizer and processor of a model whose language model is `layers` deep."""
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=build_tokenizer(),
-        pad_token=SPECIAL_TOKENS[PAD],
-        bos_token=SPECIAL_TOKENS[BEGIN],
-        eos_token=SPECIAL_TOKENS[END],
-        model_max_length=MAX_POSITIONS,
-        clean_up_tokenization_spaces=False,
-    )
-    crop = shape.crop_size
-    images = LlavaNextImageProcessor(
-        size={"shortest_edge": crop}, crop_size={"height": crop, "width": crop}, image_grid_pinpoints=shape.pinpoints
-    )
-    config_of(shape, layers).save_pretrained(folder)
-    LlavaNextProcessor(
-        images,
-        tokenizer,
-        patch_size=shape.tower.patch_size,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=CHAT_TEMPLATE,
-    ).save_pretrained(folder)
+def write_model(folder: Path, shape: Shape, layers: int) -> Path:
+    """Write configuration, tokenizer and processor of a model whose language model is `layers` deep.
+
+    They are the tiny checkpoint's with other numbers; its weights fit no more.
+    """
+    write_checkpoint(folder, dtype="bfloat16", grid_pinpoints=shape.pinpoints)
+    (folder / "model.safetensors").unlink()
+    resized(LlavaNextConfig.from_pretrained(folder), shape, layers).save_pretrained(folder)
+    processor: Any = LlavaNextProcessor.from_pretrained(folder)
+    processor.image_processor.size = {"shortest_edge": shape.crop}
+    processor.image_processor.crop_size = {"height": shape.crop, "width": shape.crop}
+    processor.save_pretrained(folder)
     return folder
 
 
-def config_of(shape: Shape, layers: int) -> LlavaNextConfig:
-    """The configuration of a model whose language model is `layers` deep."""
-    tower, decoder = shape.tower, shape.decoder
-    return LlavaNextConfig(
-        architectures=["LlavaNextForConditionalGeneration"],
-        text_config={
-            "model_type": "llama",
-            "vocab_size": shape.vocabulary_size,
-            "hidden_size": decoder.hidden_size,
-            "intermediate_size": decoder.intermediate_size,
-            "num_hidden_layers": layers,
-            "num_attention_heads": decoder.heads,
-            "num_key_value_heads": decoder.kv_heads,
-            "max_position_embeddings": MAX_POSITIONS,
-            "pad_token_id": PAD,
-            "bos_token_id": BEGIN,
-            "eos_token_id": END,
-            "dtype": "bfloat16",
-        },
-        vision_config={
-            "model_type": "clip_vision_model",
-            "hidden_size": tower.hidden_size,
-            "intermediate_size": tower.intermediate_size,
-            "num_hidden_layers": tower.layers,
-            "num_attention_heads": shape.tower_heads,
-            "image_size": shape.crop_size,
-            "patch_size": tower.patch_size,
-            "dtype": "bfloat16",
-        },
-        image_token_index=IMAGE,
-        image_grid_pinpoints=shape.pinpoints,
-        image_seq_length=tower.patches,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        dtype="bfloat16",
-    )
+def resized(config: Any, shape: Shape, layers: int) -> LlavaNextConfig:
+    """Give the tiny checkpoint's configuration another shape."""
+    content = config.to_dict()
+    content["image_seq_length"] = (shape.crop // PATCH) ** 2
+    content["text_config"] |= {**shape.text, "num_hidden_layers": layers}
+    content["vision_config"] |= shape.vision
+    return LlavaNextConfig.from_dict(content)

@@ -1,113 +1,68 @@
 """How long things take: rounds in which each is done once, so that whatever slows the machine slows all of them."""
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from statistics import median, quantiles
-from time import perf_counter
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+
+import torch
+from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer
+from tqdm import tqdm
+
+from loadtest.arguments import positive
+from loadtest.reporting import quartiles
 
 Name = TypeVar("Name")
 
-RESAMPLES = 2000
-"""Of a bootstrap."""
-UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+BLOCK = 0.02
+"""Seconds in which a round repeats what takes less, so that the clock's own time does not count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """What something took, in seconds, round by round.
-
-    Attributes:
-        seconds: at least one.
-    """
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The median, which one slow round does not move."""
-        return median(self.seconds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """Half of the rounds lie between these."""
-        if len(self.seconds) == 1:
-            return self.seconds[0], self.seconds[0]
-        low, _, high = quantiles(self.seconds, n=4, method="inclusive")
-        return low, high
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
-        return {"median": self.median, "quartiles": self.quartiles, "seconds": self.seconds}
-
-    def __str__(self) -> str:
-        return f"{duration(self.median)} ({' to '.join(duration(value) for value in self.quartiles)})"
+def add_measurement(parser: ArgumentParser, rounds: int, devices: bool = True) -> None:
+    """Add how often it is measured, and on which device: by default a GPU, where there is one."""
+    parser.add_argument(
+        "--rounds", type=positive, default=rounds, help="in which all is measured (default: %(default)s)"
+    )
+    if devices:
+        found = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+        parser.add_argument("--device", choices=found, default=found[-1], help="default: %(default)s")
 
 
-def duration(seconds: float) -> str:
-    """A time in a unit in which one can read it."""
-    size, unit = next((unit for unit in UNITS if abs(seconds) >= unit[0]), UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"
-
-
-def measure(works: Mapping[Name, Callable[[], float]], rounds: int, seed: int = 0) -> dict[Name, Times]:
+def in_rounds(works: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, list[float]]:
     """Do all works once to warm up, and then once in each round, in an order of its own.
 
     Args:
         works: each does something and tells the seconds it took.
+
+    Returns:
+        The seconds of each, round by round.
     """
-    order, source = list(works), random.Random(seed)
+    order, source = list(works), random.Random(0)
     for work in works.values():
         work()
     seconds: dict[Name, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
+    for _ in tqdm(range(rounds), unit="round"):
         source.shuffle(order)
         for name in order:
             seconds[name].append(works[name]())
-    return {name: Times(tuple(values)) for name, values in seconds.items()}
+    return seconds
 
 
-def joined(first: Mapping[str, Times], more: Mapping[str, Times]) -> dict[str, Times]:
-    """All that was measured at two times."""
-    names = dict.fromkeys((*first, *more))
-    none = Times(())
-    return {name: Times(first.get(name, none).seconds + more.get(name, none).seconds) for name in names}
+def repeated(work: Callable[[], object]) -> Callable[[], float]:
+    """Make what tells the seconds of one call, repeated for `BLOCK`. The device is idle before and after."""
+    clock = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+    return lambda: float(clock.blocked_autorange(min_run_time=BLOCK).median)
 
 
-def interval(statistic: Callable[..., float], *times: Times, seed: int = 0) -> tuple[float, float]:
-    """A 95 % confidence interval of a statistic of medians: a bootstrap over rounds.
-
-    Args:
-        statistic: takes the median of each of the times, which have equally many rounds.
-    """
-    source, rounds = random.Random(seed), list(zip(*(each.seconds for each in times), strict=True))
-    values = sorted(
-        statistic(*map(median, zip(*source.choices(rounds, k=len(rounds)), strict=True))) for _ in range(RESAMPLES)
-    )
-    return values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
-
-
-def stopwatch(device: str) -> Callable[[Callable[[], object]], float]:
-    """What times work on a device of this type: seconds until it is done."""
-    return on_cuda if device == "cuda" else on_host
-
-
-def on_host(work: Callable[[], object]) -> float:
-    """Seconds of the host's clock."""
-    began = perf_counter()
+def once(work: Callable[[], object]) -> float:
+    """Time a single call, of what takes seconds. The device is idle before and after."""
+    began = timer()
     work()
-    return perf_counter() - began
+    return timer() - began
 
 
-def on_cuda(work: Callable[[], object]) -> float:
-    """Seconds between two events of the device, of which the first is not recorded before it is idle."""
-    import torch
-
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize()
-    start.record()
-    work()
-    end.record()
-    end.synchronize()
-    return float(start.elapsed_time(end)) / 1000
+def as_json(seconds: Sequence[float]) -> dict[str, Any]:
+    """Put times beside their median and quartiles."""
+    low, middle, high = quartiles(seconds)
+    return {"median": middle, "quartiles": [low, high], "seconds": list(seconds)}

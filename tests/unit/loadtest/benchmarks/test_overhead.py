@@ -1,32 +1,37 @@
-"""The overhead benchmark in its smallest form: our server, and stock vLLM's beside it."""
+"""What the overhead benchmark sends, and what it makes of the answers' times."""
 
-import json
-from pathlib import Path
+import random
 
-import pytest
-from PIL import Image
+from loadtest.benchmarks.overhead import (
+    DEMO_MODEL,
+    PICTURE,
+    RATIO_0,
+    TEXT,
+    as_markdown,
+    compared,
+    draw,
+    request,
+)
 
-from evaluation.failure import EvaluationError
-from loadtest.benchmarks.overhead import KINDS, measure_requests, report
-from loadtest.serving.servers import STOCK, serving
-from tests.support.servers import API_KEY, COMMON, MODEL, Server
+
+def test_only_ours_is_told_a_ratio_and_no_request_is_like_another() -> None:
+    source = random.Random(0)
+    bodies = [request("tiny", kind, source) for kind in (TEXT, PICTURE, RATIO_0) for _ in range(5)]
+    assert [body["extra_body"] for body in bodies] == [{}] * 10 + [{"prune_ratio": 0}] * 5
+    contents = [[part["type"] for part in body["messages"][0]["content"]] for body in bodies]
+    assert contents == [["text"]] * 5 + [["image_url", "text"]] * 10
+    assert len({str(body["messages"]) for body in bodies}) == len(bodies)
+    assert {body["max_tokens"] for body in bodies} == {1}
 
 
-def test_both_servers_answer_all_kinds_of_requests(
-    checkpoint: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VLLM_API_KEY", API_KEY)
-    with serving(STOCK, str(checkpoint), COMMON, tmp_path) as stock:
-        times = measure_requests({"stock": stock, "ours": server.url}, MODEL, rounds=3)
-        with pytest.raises(EvaluationError, match="404"):
-            measure_requests({"stock": stock, "ours": server.url}, "another", rounds=1)
-    assert tuple(times) == KINDS
-    assert all(len(each.seconds) == 3 for both in times.values() for each in both.values())
-    report(times, tmp_path, "the command")
-    result = json.loads((tmp_path / "overhead.json").read_text())
-    for kind in KINDS:
-        ratio = result["requests"][kind]["ratio"]
-        assert ratio["low"] <= ratio["value"] <= ratio["high"]
-        assert f"| {kind} |" in (tmp_path / "overhead.md").read_text()
-    with Image.open(tmp_path / "overhead.png") as plot:
-        assert plot.width > 600
+def test_the_report_tells_by_how_much_longer_ours_takes() -> None:
+    found = {kind: compared([0.1, 0.1, 0.1], [0.103, 0.103, 0.103]) for kind in (TEXT, PICTURE, RATIO_0)}
+    text = "\n".join(as_markdown(found))
+    assert "Medians of 3 requests" in text
+    for kind in found:
+        assert f"| {kind} | 100 ms (100 ms to 100 ms) | 103 ms (103 ms to 103 ms) | 3.0 % (3.0 % to 3.0 %) |" in text
+    assert [axes.get_title() for axes in draw(found).axes] == list(found)
+
+
+def test_the_demo_model_is_where_it_is_looked_for() -> None:
+    assert (DEMO_MODEL / "config.json").is_file()
