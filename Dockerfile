@@ -10,25 +10,30 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /source
+COPY scripts/locks/build.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY gprune_vllm gprune_vllm
 COPY server server
 COPY evaluation evaluation
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS cpu-environment
 ENV PIP_NO_CACHE_DIR=1
 WORKDIR /source
 RUN python -m venv /opt/gprune
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts scripts
+COPY scripts/setup.sh scripts/setup.sh
+COPY scripts/locks/cpu.txt scripts/locks/cpu.txt
 COPY gprune_vllm gprune_vllm
 COPY server server
 RUN scripts/setup.sh /opt/gprune/bin/python cpu
 COPY evaluation/demo/model /opt/gprune/demo-model
-# The environment outlives /source: the wheel takes the place of the editable installation.
+# The environment outlives /source: the wheel takes the place of the editable installation. The user that serves could not
+# keep compiled modules.
 COPY --from=wheel /wheels /wheels
-RUN /opt/gprune/bin/pip install --no-deps --force-reinstall /wheels/*.whl
+RUN /opt/gprune/bin/pip install --no-deps --force-reinstall /wheels/*.whl \
+    && /opt/gprune/bin/python -m compileall -q -j 0 /opt/gprune/lib
 
 FROM ${PYTHON_IMAGE} AS cpu
 # vLLM's CPU kernels are linked against libnuma, and its sampler is compiled at the first request for log-probabilities.

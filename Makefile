@@ -6,12 +6,15 @@ MODEL ?=
 # Further arguments for gprune-serve, and for pytest.
 ARGS ?=
 PYTEST_ARGS ?=
+# One process tests while the other's server starts. Tests of one server stay in one process.
+PROCESSES := -n 2 --dist loadgroup
 # Where there is no driver nvidia-smi says so on stdout: only a line that names a GPU counts.
 BACKEND := $(or $(BACKEND),$(if $(shell nvidia-smi -L 2>/dev/null | grep '^GPU '),cuda,cpu))
 
 BIN := .venv/bin
 READY := .venv/.ready-$(BACKEND)
 READY_TEST := $(READY)-test
+LOCKS := scripts/locks
 DEMO := evaluation/demo/model
 CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
@@ -26,10 +29,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint clean distclean
+.PHONY: help setup serve test test-unit test-nightly lint lock clean distclean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install into .venv what serving needs
 
@@ -38,12 +41,21 @@ serve: $(READY) ## Serve MODEL, or without one the demo model, on PORT
 	@exec $(BIN)/gprune-serve $(SERVED) --playground --port $(PORT) $(ARGS)
 
 test: lint ## Run the linters, the type checker and the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PROCESSES) $(PYTEST_ARGS)
+
+test-unit: $(READY_TEST) ## Run the tests that need neither an engine nor a server
+	$(BIN)/python -m pytest $(PROCESSES) tests/unit $(PYTEST_ARGS)
+
+test-nightly: $(READY_TEST) ## Run the long forms of the tests
+	$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
 
 lint: $(READY_TEST) ## Run the linters and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
+
+lock: ## Renew the lock files
+	@scripts/lock.sh $(PYTHON)
 
 clean: ## Remove caches and build products
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -52,11 +64,11 @@ clean: ## Remove caches and build products
 distclean: clean ## Remove .venv and the tests' tools as well
 	rm -rf .venv .cache/tools
 
-$(READY): pyproject.toml scripts/setup.sh | $(BIN)/pip
+$(READY): pyproject.toml scripts/setup.sh $(LOCKS)/$(BACKEND).txt | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND)
 	@touch $@
 
-$(READY_TEST): pyproject.toml scripts/setup.sh scripts/tools.sh | $(BIN)/pip
+$(READY_TEST): pyproject.toml scripts/setup.sh scripts/tools.sh $(wildcard $(LOCKS)/*.txt) | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND) test
 	@scripts/tools.sh $(BIN)/python
 	@touch $(READY) $@

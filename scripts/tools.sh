@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: scripts/tools.sh PYTHON
-# Puts into .cache/tools what tests run and .venv cannot hold: Debian's prometheus, promtool and kubectl, unless they are
-# on PATH, and checkov, whose pinned packages would replace vLLM's. Chromium is installed. What cannot be had is skipped.
+# Puts into .cache what tests run and .venv cannot hold: Debian's prometheus, promtool and kubectl, unless they are on
+# PATH; checkov and lmms-eval, whose packages would replace vLLM's; and vLLM's own tests. Chromium is installed. What
+# cannot be had is skipped.
 set -eu
 cd "$(dirname "$0")/.."
 python=$1 tools=$PWD/.cache/tools
@@ -40,18 +41,30 @@ installed() (
         skip "$package" "apt-get cannot install it"
 )
 
-# from_pypi PROGRAM VERSION
-# It gets an environment below a .venv, which linters leave out, and a link once all is there.
-from_pypi() (
-    environment=.venv/$1-$2
-    [ "$(readlink "$tools/$1")" != "$environment/bin/$1" ] || exit 0
-    echo "==> Installing $1 $2 into .cache/tools"
-    "$python" -m venv --clear "$tools/$environment"
-    "$tools/$environment/bin/pip" install --quiet "$1==$2" || skip "$1" "pip cannot install it"
-    ln -sfn "$environment/bin/$1" "$tools/$1"
+# environment LOCK PROGRAM COMMAND
+# Installs what scripts/locks/LOCK.txt names below a .venv, which linters leave out, and makes its COMMAND a PROGRAM here.
+# That is done again once the lock has changed; the copy of the lock comes last.
+environment() (
+    lock=scripts/locks/$1.txt folder=$tools/.venv/$1 program=$tools/$2
+    ! cmp -s "$lock" "$folder/lock.txt" || exit 0
+    echo "==> Installing $2 into .cache/tools"
+    rm -f "$program"
+    "$python" -m venv --clear --without-pip "$folder"
+    # lmms-eval sees the packages of .venv, vLLM's among them, behind its own.
+    [ "$1" != lmms ] || echo "import site; site.addsitedir('$(packages_of "$python")')" \
+        >"$(packages_of "$folder/bin/python")/shared.pth"
+    "$python" -m pip --python "$folder/bin/python" install --quiet --no-compile --no-warn-conflicts --no-deps \
+        --require-hashes --requirement "$lock" || skip "$2" "pip cannot install it"
+    # No link: an interpreter looks for its environment where it was started.
+    printf '#!/bin/sh\nexec "%s" "$@"\n' "$folder/bin/$3" >"$program"
+    chmod +x "$program"
+    cp "$lock" "$folder/lock.txt"
 )
+packages_of() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 from_debian prometheus prometheus promtool
 from_debian kubernetes-client kubectl
 installed chromium chromium
-from_pypi checkov 3.3.30
+environment checkov checkov checkov
+environment lmms lmms-eval python
+"$python" -m tests.engine.conformance.upstream || skip "tests of vLLM's own" "pip cannot download them"

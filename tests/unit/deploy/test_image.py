@@ -1,64 +1,25 @@
 """The images: what the Dockerfile says, and the wheel that they hold."""
 
-import json
 import re
-import shlex
-import shutil
 import sys
 import tomllib
-import venv
 import zipfile
 from collections.abc import Iterator
 from configparser import ConfigParser
-from dataclasses import dataclass
-from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from threading import Thread
 
 import pytest
-from dockerfile_parse import DockerfileParser
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from server import playground
-from tests.support import photos
+from tests.support.image import DOCKERFILE, build_wheel, command, copied, environment, last, stages
 from tests.support.tools import BIN, ROOT, run, serve_arguments
-from tests.support.questions import ask
-from tests.support.servers import Server, free_port, serve
 
-DOCKERFILE = ROOT / "Dockerfile"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    name: str
-    value: str
-
-
-@cache
-def stages() -> dict[str, list[Instruction]]:
-    """The Dockerfile's instructions by stage; a stage that builds on another begins with the other's."""
-    found: dict[str, list[Instruction]] = {}
-    name = ""
-    for parsed in DockerfileParser(path=str(DOCKERFILE)).structure:
-        instruction = Instruction(parsed["instruction"], parsed["value"])
-        if instruction.name == "FROM":
-            base, name = re.fullmatch(r"(\S+) AS (\S+)", instruction.value).groups()  # type: ignore[union-attr]
-            found[name] = list(found.get(base, []))
-        elif name:
-            found[name].append(instruction)
-    return found
-
-
-def last(stage: str, name: str) -> str:
-    """The value of a stage's last instruction of this name, which is the one that counts."""
-    return [instruction.value for instruction in stages()[stage] if instruction.name == name][-1]
-
-
-def environment(stage: str) -> dict[str, str]:
-    values = [instruction.value for instruction in stages()[stage] if instruction.name == "ENV"]
-    return dict(pair.split("=", 1) for value in values for pair in shlex.split(value))
 
 
 def hadolint(text: str) -> str:
@@ -116,21 +77,32 @@ def test_images_load_the_plugin_and_run_as_nobody_in_particular(stage: str) -> N
 
 
 def test_entry_points_are_those_that_charts_and_users_expect() -> None:
-    assert json.loads(last("cuda", "ENTRYPOINT")) == json.loads(last("ray", "ENTRYPOINT")) == ["vllm", "serve"]
-    assert json.loads(last("cpu", "ENTRYPOINT")) == ["gprune-serve"]
+    assert command("cuda", "ENTRYPOINT") == command("ray", "ENTRYPOINT") == ["vllm", "serve"]
+    assert command("cpu", "ENTRYPOINT") == ["gprune-serve"]
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers `/health` with the status that its server holds, and knows nothing else."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status if self.path == "/health" else 404)  # type: ignore[attr-defined]
+        self.end_headers()
 
 
 @pytest.mark.parametrize("stage", ["cpu", "cuda"])
-def test_health_check_tells_a_server_from_none(stage: str, server: Server) -> None:
-    check = last(stage, "HEALTHCHECK")
-    command = json.loads(check[check.index("[") :])
-    assert "8000" in command[-1]
+def test_health_check_tells_a_server_from_none(stage: str) -> None:
+    *words, code = command(stage, "HEALTHCHECK")
+    assert words == ["python3", "-c"]
+    assert "8000" in code
 
-    def healthy(port: int) -> bool:
-        return run(sys.executable, "-c", command[-1].replace("8000", str(port))).returncode == 0
-
-    assert healthy(int(server.url.rsplit(":", 1)[1]))
-    assert not healthy(free_port())
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        check = [sys.executable, "-c", code.replace("8000", str(server.server_port))]
+        Thread(target=server.serve_forever, daemon=True).start()
+        for status, healthy in ((200, True), (503, False)):
+            server.status = status  # type: ignore[attr-defined]
+            assert (run(*check).returncode == 0) is healthy
+        server.shutdown()
+    assert run(*check).returncode != 0
 
 
 def test_everything_copied_is_in_the_build_context() -> None:
@@ -140,26 +112,9 @@ def test_everything_copied_is_in_the_build_context() -> None:
         assert any(f"{source}/".startswith(f"{name}/") or name.startswith(f"{source}/") for name in admitted), source
 
 
-def copied(stage: str) -> list[str]:
-    """What a stage copies from the build context."""
-    values = [instruction.value for instruction in stages()[stage] if instruction.name == "COPY"]
-    return [source for value in values if "--from" not in value for source in value.split()[:-1]]
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from what the Dockerfile copies for it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in copied("wheel"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, source)
-    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
-    assert built.returncode == 0, built.stdout
-    return next(folder.glob("*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
@@ -212,51 +167,9 @@ def test_vllm_brings_everything_that_the_wheel_needs() -> None:
         assert requirement.specifier.contains(version(requirement.name))
 
 
-@pytest.fixture(scope="module")
-def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that sees vLLM, as in the images, but this project only through the installed wheel."""
-    folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    packages = next(folder.glob("lib/python*/site-packages"))
-    # A plain path: .pth files of that folder, the editable installation's among them, are not read.
-    (packages / "vllm_environment.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
-    # The command `vllm` looks for a distribution of its name, which the CPU build does not have.
-    stub = packages / "vllm-0.32.0+cpu.dist-info"
-    stub.mkdir()
-    (stub / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
-    installed = run(
-        *(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel), cwd=folder
-    )
-    assert installed.returncode == 0, installed.stdout
-    repaired = run(python, "-c", "from gprune_vllm.torchvision_shim import repair_environment as r; r()", cwd=folder)
-    assert repaired.returncode == 0, repaired.stdout
-    return python
-
-
-def test_installed_modules_are_the_wheels(clean: Path) -> None:
-    printed = run(
-        clean, "-E", "-c", "import gprune_vllm, server; print(gprune_vllm.__file__, server.__file__)", cwd="/"
-    )
-    assert [Path(path).is_relative_to(clean.parents[1]) for path in printed.stdout.split()] == [True, True]
-
-
-@pytest.mark.parametrize("stage", ["cpu", "cuda"])
-def test_installed_wheel_serves(stage: str, clean: Path, checkpoint: Path, tmp_path: Path) -> None:
-    """Started by the image's entry point, in its environment but for the paths."""
-    program, *arguments = json.loads(last(stage, "ENTRYPOINT"))
-    commands = {"gprune-serve": [str(clean.parent / program)], "vllm": [str(clean), "-Pm", "vllm.entrypoints.cli.main"]}
-    caches = dict.fromkeys(("HOME", "TORCHINDUCTOR_CACHE_DIR"), str(clean.parents[1]))
-    variables = {**environment(stage), **caches, "PATH": f"{clean.parent}:/usr/bin:/bin", "PYTHONPATH": ""}
-    command = [*commands[program], *arguments]
-    with serve(checkpoint, tmp_path / "server.log", command=command, environment=variables) as running:
-        answer = ask(running, [photos.china()], 0.7, max_tokens=4)
-    assert answer.visual_tokens == {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
-
-
 def test_cpu_image_serves_the_demo_model_with_real_arguments() -> None:
-    model, *_ = arguments = json.loads(last("cpu", "CMD"))
-    copied = [instruction.value for instruction in stages()["cpu-environment"] if instruction.name == "COPY"]
-    assert f"evaluation/demo/model {model}" in copied
+    model, *_ = arguments = command("cpu", "CMD")
+    copies = [instruction.value for instruction in stages()["cpu-environment"] if instruction.name == "COPY"]
+    assert f"evaluation/demo/model {model}" in copies
     assert (ROOT / "evaluation" / "demo" / "model" / "config.json").exists()
     assert serve_arguments(arguments).model_tag == model

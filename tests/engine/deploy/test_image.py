@@ -1,0 +1,67 @@
+"""The wheel that the images hold serves, by their entry points."""
+
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from gprune_vllm.settings import PruneSettings, flag_name
+from tests.support import photos
+from tests.support.image import build_wheel, command, environment
+from tests.support.questions import ask
+from tests.support.servers import Recipe, serve, server_environment
+from tests.support.tools import run
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that sees vLLM, as in the images, but this project only through the installed wheel."""
+    folder = tmp_path_factory.mktemp("clean")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    packages = next(folder.glob("lib/python*/site-packages"))
+    # A plain path: .pth files of that folder, the editable installation's among them, are not read.
+    (packages / "vllm_environment.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
+    # The command `vllm` looks for a distribution of its name, which the CPU build does not have.
+    stub = packages / "vllm-0.32.0+cpu.dist-info"
+    stub.mkdir()
+    (stub / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    installed = run(*pip, "install", "--no-compile", "--no-deps", "--no-index", wheel, cwd=folder)
+    assert installed.returncode == 0, installed.stdout
+    repaired = run(python, "-c", "from gprune_vllm.torchvision_shim import repair_environment as r; r()", cwd=folder)
+    assert repaired.returncode == 0, repaired.stdout
+    return python
+
+
+def variables(stage: str, clean: Path) -> dict[str, str]:
+    """The image's environment, but for its paths."""
+    caches = dict.fromkeys(("HOME", "TORCHINDUCTOR_CACHE_DIR"), str(clean.parents[1]))
+    return {**environment(stage), **caches, "PATH": f"{clean.parent}:/usr/bin:/bin", "PYTHONPATH": ""}
+
+
+def test_installed_modules_are_the_wheels(clean: Path) -> None:
+    printed = run(
+        clean, "-E", "-c", "import gprune_vllm, server; print(gprune_vllm.__file__, server.__file__)", cwd="/"
+    )
+    assert [Path(path).is_relative_to(clean.parents[1]) for path in printed.stdout.split()] == [True, True]
+
+
+def test_cuda_images_entry_point_serves(clean: Path, checkpoint: Path, tmp_path: Path) -> None:
+    program, *arguments = command("cuda", "ENTRYPOINT")
+    assert program == "vllm"
+    words = [str(clean), "-Pm", "vllm.entrypoints.cli.main", *arguments]
+    recipe = Recipe(command=words, environment=variables("cuda", clean))
+    with serve(checkpoint, tmp_path / "server.log", recipe=recipe) as running:
+        answer = ask(running, [photos.china()], 0.7, max_tokens=4)
+    assert answer.visual_tokens == {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
+
+
+def test_cpu_images_entry_point_takes_its_arguments_and_the_settings(clean: Path) -> None:
+    program, *arguments = command("cpu", "ENTRYPOINT")
+    words = [clean.parent / program, *arguments, *command("cpu", "CMD"), "--help=gprune"]
+    printed = run(*words, env=server_environment(variables("cpu", clean)), cwd="/")
+    assert printed.returncode == 0, printed.stdout
+    assert all(flag_name(field) in printed.stdout for field in PruneSettings.model_fields)
