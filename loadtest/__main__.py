@@ -10,32 +10,22 @@ import asyncio
 import random
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from loadtest.arguments import PROMPTS, cells, check, parser
+from loadtest.arguments import cells, check, parser
 from loadtest.comparison import compare
-from loadtest.failure import LoadTestError
+from loadtest.failure import LoadTestError, status_of
 from loadtest.gates import Result, faults
-from loadtest.images import generated, given, repeated
+from loadtest.images import generated
 from loadtest.report import as_table, write_report
 from loadtest.reporting import command_line, write_json
 from loadtest.target import reach
-
-FAULTY, UNUSABLE, INTERRUPTED = 1, 2, 130
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a load test or compare two; return the exit status."""
     words = sys.argv[1:] if words is None else words
-    try:
-        passed = compare(words[1:]) if words[:1] == ["compare"] else run(words)
-    except LoadTestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE
-    except KeyboardInterrupt:
-        print("interrupted; the cells that were measured are written", file=sys.stderr)
-        return INTERRUPTED
-    return 0 if passed else FAULTY
+    return status_of(lambda: compare(words[1:]) if words[:1] == ["compare"] else run(words))
 
 
 def run(words: Sequence[str]) -> bool:
@@ -57,14 +47,12 @@ async def measure(arguments: Namespace) -> tuple[list[Result], list[str]]:
         LoadTestError: nothing could be measured.
     """
     source = random.Random(arguments.seed)
-    images = supply(arguments, source)
     target = reach(arguments.url, arguments.api_key, arguments.model, arguments.metrics_url)
     from loadtest.driver import Driver  # vLLM takes seconds to import, and is not needed to refuse or to compare
     from loadtest.workload import Workload
 
-    workload = Workload(images, arguments.images_per_request, arguments.prompt or PROMPTS, arguments.max_tokens)
-    counts = arguments.requests, arguments.warm_up
-    driver = Driver(target, workload, *counts, source, arguments.extra_body, dict(arguments.slo))
+    workload = Workload(generated(arguments.size, source), arguments.max_tokens)
+    driver = Driver(target, workload, arguments.requests, source, arguments.extra_body, dict(arguments.slo))
     arguments.output.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for cell in cells(arguments):
@@ -77,14 +65,6 @@ async def measure(arguments: Namespace) -> tuple[list[Result], list[str]]:
             return results, [str(error)]
         write_json(arguments.output / f"{cell.name}.json", results[-1])
     return results, []
-
-
-def supply(arguments: Namespace, source: random.Random) -> Iterator[str]:
-    """Find the images to ask about."""
-    if arguments.images:
-        return given(arguments.images)
-    images = generated(arguments.sizes, source)
-    return repeated(images, arguments.distinct_images) if arguments.distinct_images else images
 
 
 if __name__ == "__main__":

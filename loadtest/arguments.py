@@ -3,32 +3,44 @@
 import json
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from loadtest.cell import Arrival, Cell, closed_loop, poisson, ramp
+from loadtest.cell import Cell, closed_loop, poisson, ramp
 from loadtest.gates import gate_over, gate_under
-from loadtest.images import Size
 
-CONCURRENCIES = (1, 8, 32)
+Value = TypeVar("Value")
 LATENCIES = ("ttft", "tpot", "e2el")
 """What `vllm bench serve` lets an objective limit."""
-PROMPTS = ("Describe the picture.", "What are the main colours?", "Is there any text, and what does it say?")
 
 
 def parser(description: str) -> ArgumentParser:
     """All arguments."""
     whole = ArgumentParser("python -m loadtest", description=description, formatter_class=RawDescriptionHelpFormatter)
-    whole.add_argument("--url", required=True, help="the server's, with or without /v1")
-    whole.add_argument("--output", type=Path, required=True, help="folder for the results; it must hold no others")
-    whole.add_argument("--model", help="name of the model (default: the first that the server lists)")
-    whole.add_argument(
-        "--metrics-url", action="append", default=[], help="a server behind a router at --url; may be repeated"
-    )
+    add = whole.add_argument
+    add("--url", required=True, help="the server's, with or without /v1")
+    add("--output", type=Path, required=True, help="folder for the results; it must hold no others")
+    add("--model", help="name of the model (default: the first that the server lists)")
+    add("--metrics-url", action="append", help="a server behind a router at --url; may be repeated")
     add_key(whole)
-    _add_cells(whole)
-    _add_workload(whole)
-    _add_gates(whole)
+    add = whole.add_argument_group("what is measured", "Each ratio under each pattern is one cell.").add_argument
+    add("--ratios", type=listed(ratio), default=(0.0,), help="e.g. 0,0.7; none sends no prune_ratio (default: 0)")
+    add("--mixed", action="store_true", help="measure all ratios mixed as well")
+    add("--concurrency", type=listed(positive), help="closed loops (default: 1,8,32, or none beside another pattern)")
+    add("--rate", type=listed(rate), default=(), help="Poisson arrivals of so many requests a second")
+    add("--ramp", nargs=2, type=positive, metavar=("FROM", "TO"), help="Poisson arrivals between two rates")
+    add("--requests", type=positive, default=64, help="in each cell (default: %(default)s)")
+    add("--seed", type=int, help="of images and arrivals (default: another one each time)")
+    add_images(whole, 16)
+    add("--extra-body", type=json.loads, default={}, help="""further fields, e.g. '{"ignore_eos": true}'""")
+    add = whole.add_argument_group(
+        "what is expected", "Otherwise the exit status is 1. Each may be repeated."
+    ).add_argument
+    many: dict[str, Any] = {"action": "append", "default": []}
+    add("--slo", type=objective, metavar="LATENCY:MS", help=f"for goodput, of {', '.join(LATENCIES)}", **many)
+    add("--fail-over", type=gate_over, metavar="FIGURE=LIMIT", help="e.g. p99_ttft_ms=2000", **many)
+    add("--fail-under", type=gate_under, metavar="FIGURE=LIMIT", help="e.g. goodput_share=0.9", **many)
     return whole
 
 
@@ -38,58 +50,18 @@ def add_key(whole: ArgumentParser) -> None:
     whole.add_argument("--api-key", default=key, help="for the server (default: $OPENAI_API_KEY)")
 
 
-def _add_cells(whole: ArgumentParser) -> None:
-    group = whole.add_argument_group("what is measured", "Each ratio under each pattern of arrivals is one cell.")
-    group.add_argument(
-        "--ratios", type=ratios, default=(0.0,), help="e.g. 0,0.5,0.7,0.9; none sends no prune_ratio (default: 0)"
-    )
-    group.add_argument("--mixed", action="store_true", help="measure all ratios mixed as well")
-    group.add_argument(
-        "--concurrency",
-        type=positives,
-        help="closed loops with so many requests in flight (default: 1,8,32, or none where another pattern is named)",
-    )
-    group.add_argument("--rate", type=rates, default=(), help="Poisson arrivals of so many requests a second")
-    group.add_argument(
-        "--ramp", nargs=2, type=positive, metavar=("FROM", "TO"), help="Poisson arrivals between two rates"
-    )
-    group.add_argument("--requests", type=positive, default=64, help="in each cell (default: %(default)s)")
-    group.add_argument("--warm-up", type=positive, default=1, help="before each cell, not counted (default: 1)")
-    group.add_argument("--seed", type=int, help="of images and arrivals (default: another one each time)")
+def add_images(whole: ArgumentParser, max_tokens: int) -> None:
+    """What is generated, by both sides."""
+    whole.add_argument("--size", type=size, default=(672, 672), help="of generated images (default: 672x672)")
+    whole.add_argument("--max-tokens", type=positive, default=max_tokens, help="of an answer (default: %(default)s)")
 
 
-def _add_workload(whole: ArgumentParser) -> None:
-    group = whole.add_argument_group("what is asked")
-    group.add_argument("--images", type=Path, metavar="FOLDER", help="ask about these (default: generated ones)")
-    group.add_argument("--sizes", type=sizes, default=((672, 672),), help="of generated images (default: 672x672)")
-    group.add_argument(
-        "--distinct-images", type=positive, help="generate so many, sent by turns (default: one for each request)"
-    )
-    group.add_argument("--images-per-request", type=natural, default=1, help="0 asks about text only (default: 1)")
-    group.add_argument("--prompt", action="append", help=f"may be repeated (default: {len(PROMPTS)} by turns)")
-    group.add_argument("--max-tokens", type=positive, default=16, help="of an answer (default: %(default)s)")
-    group.add_argument(
-        "--extra-body",
-        type=json_object,
-        default={},
-        help="further fields of requests, e.g. '{\"ignore_eos\": true}' for answers of one length",
-    )
-
-
-def _add_gates(whole: ArgumentParser) -> None:
-    group = whole.add_argument_group("what is expected", "Status 1: a request failed or a gate missed.")
-    group.add_argument(
-        "--slo",
-        type=objective,
-        action="append",
-        default=[],
-        metavar="LATENCY:MS",
-        help=f"what goodput counts: {', '.join(LATENCIES)}, e.g. ttft:500; may be repeated",
-    )
-    examples = {"--fail-over": (gate_over, "p99_ttft_ms=2000"), "--fail-under": (gate_under, "request_goodput=1.5")}
-    for option, (gate, example) in examples.items():
-        text = f"in any cell, e.g. {example}; may be repeated"
-        group.add_argument(option, type=gate, action="append", default=[], metavar="FIGURE=LIMIT", help=text)
+def add_servers(whole: ArgumentParser) -> None:
+    """What a benchmark starts."""
+    whole.add_argument("--output", type=Path, required=True, help="folder for the report, the checkpoint and the logs")
+    whole.add_argument("--model", help="a LLaVA-NeXT checkpoint (default: one with random weights, on a CPU's scale)")
+    whole.add_argument("--server-arguments", default="", help="further arguments of both servers")
+    whole.add_argument("--seed", type=int, default=0, help="of images and arrivals (default: %(default)s)")
 
 
 def check(whole: ArgumentParser, arguments: Namespace) -> None:
@@ -102,23 +74,22 @@ def check(whole: ArgumentParser, arguments: Namespace) -> None:
 
 
 def cells(arguments: Namespace) -> list[Cell]:
-    """What the arguments ask to be measured."""
+    """What the arguments ask to be measured, closed loops first."""
+    others = [*map(poisson, arguments.rate), *([ramp(*arguments.ramp)] if arguments.ramp else [])]
+    loops = arguments.concurrency or (() if others else (1, 8, 32))
     each = [(ratio,) for ratio in arguments.ratios]
     mixed = [arguments.ratios] if arguments.mixed and len(arguments.ratios) > 1 else []
-    return [Cell(chosen, arrival) for arrival in arrivals(arguments) for chosen in [*each, *mixed]]
+    return [Cell(chosen, arrival) for arrival in [*map(closed_loop, loops), *others] for chosen in [*each, *mixed]]
 
 
-def arrivals(arguments: Namespace) -> list[Arrival]:
-    """The patterns, closed loops first."""
-    others = arguments.rate or arguments.ramp
-    loops = arguments.concurrency or (() if others else CONCURRENCIES)
-    ramps = [ramp(*arguments.ramp)] if arguments.ramp else []
-    return [*map(closed_loop, loops), *map(poisson, arguments.rate), *ramps]
+def listed(convert: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """What reads values separated by commas."""
+    return lambda text: tuple(convert(word.strip()) for word in text.split(","))
 
 
-def ratios(text: str) -> tuple[float | None, ...]:
-    """Ratios separated by commas. Whether they are in range is for the server to say."""
-    return tuple(None if word == "none" else float(word) for word in _words(text))
+def ratio(text: str) -> float | None:
+    """A ratio, or none. Whether it is in range is for the server to say."""
+    return None if text == "none" else float(text)
 
 
 def positive(text: str) -> int:
@@ -128,38 +99,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def natural(text: str) -> int:
-    """An integer that is not below zero."""
-    if int(text) < 0:
-        raise ArgumentTypeError(f"{text} is below 0")
-    return int(text)
-
-
-def positives(text: str) -> tuple[int, ...]:
-    """Positive integers separated by commas."""
-    return tuple(positive(word) for word in _words(text))
-
-
-def rates(text: str) -> tuple[float, ...]:
-    """Positive numbers separated by commas."""
-    values = tuple(float(word) for word in _words(text))
-    if not all(0 < value < float("inf") for value in values):
+def rate(text: str) -> float:
+    """A positive number."""
+    if not 0 < float(text) < float("inf"):
         raise ArgumentTypeError(f"{text}: a rate must be above 0")
-    return values
+    return float(text)
 
 
-def sizes(text: str) -> tuple[Size, ...]:
-    """Sizes such as 640x480, separated by commas."""
-    pairs = [word.split("x") for word in _words(text)]
-    return tuple((positive(width), positive(height)) for width, height in pairs)
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object."""
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ArgumentTypeError(f"{text} is no JSON object")
-    return value
+def size(text: str) -> tuple[int, int]:
+    """Width and height in pixels, such as 640x480."""
+    width, height = text.split("x")
+    return positive(width), positive(height)
 
 
 def objective(text: str) -> tuple[str, float]:
@@ -168,7 +118,3 @@ def objective(text: str) -> tuple[str, float]:
     if name not in LATENCIES:
         raise ArgumentTypeError(f"{name} is not one of {', '.join(LATENCIES)}")
     return name, float(milliseconds)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]

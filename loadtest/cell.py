@@ -9,24 +9,18 @@ Ratios = tuple[float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How requests arrive, in the terms of `vllm bench serve`.
+    """How requests arrive, in the terms of `vllm bench serve`: at most `concurrency` at once, or as a Poisson process.
 
     Attributes:
         name: for files and tables.
-        concurrency: requests in flight at most; None for no limit.
-        rate: requests a second, as a Poisson process; infinite where only `concurrency` limits.
-        ramp: requests a second of the first and of the last request, in place of `rate`.
+        rate: requests a second.
+        ramp: those of the first and of the last request, in place of `rate`.
     """
 
     name: str
     concurrency: int | None = None
     rate: float = math.inf
-    ramp: tuple[int, int] | None = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether each client waits for its answer before it sends again."""
-        return self.concurrency is not None
+    ramp: tuple[int, int] | tuple[None, None] = (None, None)
 
 
 def closed_loop(concurrency: int) -> Arrival:

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +18,12 @@ from vllm.benchmarks.serve import TaskType, benchmark
 
 from loadtest.cell import Arrival, Cell
 from loadtest.failure import LoadTestError
-from loadtest.gates import METRICS, PERCENTILES, Result, name_of
-from loadtest.metrics import VisualTokens, read_metrics
-from loadtest.target import Target
-from loadtest.workload import Workload, ratio_of
+from loadtest.gates import METRICS, PERCENTILES, Result, faults
+from loadtest.target import Target, visual_tokens
+from loadtest.workload import Workload
 
+UNUSED = {"logprobs": None, "lora_modules": None, "profile": False, "ignore_eos": False, "num_warmups": 0}
+"""What vLLM can do beside. Its warm-up sends the first request of those that are measured: caches then know it."""
 CUT_OFF = "the answer ended before its usage, with an error amid it or cut off"
 
 
@@ -32,19 +33,19 @@ class Driver:
 
     Attributes:
         requests: in each cell.
-        warm_up: requests before each cell that are not counted. A refusal of one ends the cell, and is told.
         source: of chance.
         fields: further ones of each request, which win over all but the ratio.
         objectives: milliseconds, by latency.
+        warm_up: requests before each cell that are not counted. A refusal of one ends the cell, and is told.
     """
 
     target: Target
     workload: Workload
     requests: int
-    warm_up: int
     source: random.Random
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any]
     objectives: Mapping[str, float] = field(default_factory=dict)
+    warm_up: int = 1
 
     async def measure(self, cell: Cell, seed: int | None = None) -> Result:
         """Measure a cell. All images are made before the clock starts.
@@ -58,31 +59,52 @@ class Driver:
         self._warm_up(cell)
         requests = self.workload.requests(self.requests, cell.ratios, self.source)
         np.random.seed(self.source.getrandbits(32) if seed is None else seed)  # by which vLLM draws times of arrival
-        before = await self._visual_tokens()
+        before = visual_tokens(await self.target.metrics())
         measured = await self._benchmark(requests, cell.arrival)
-        tokens = (await self._visual_tokens()).since(before)
-        return self._about(cell, requests) | _counted(measured, requests) | _pruning(tokens)
+        prompts, *tokens = visual_tokens(await self.target.metrics()) - before
+        whole, kept = (float(each / prompts) if prompts else None for each in tokens)
+        return {
+            "date": time.strftime("%Y%m%d-%H%M%S"),
+            "model_id": self.target.model,
+            "num_prompts": len(requests),
+            "request_rate": cell.arrival.rate if np.isfinite(cell.arrival.rate) else "inf",
+            "max_concurrency": cell.arrival.concurrency,
+            "prune_ratio": cell.prune_ratio,
+            "prune_ratios": [request.request_overrides.get("prune_ratio") for request in requests],
+            "arrival": cell.arrival.name,
+            "objectives_ms": dict(self.objectives),
+            "visual_tokens_input": whole,
+            "visual_tokens_kept": kept,
+            **_counted(measured),
+        }
+
+    async def measure_whole(self, cell: Cell, seed: int | None = None) -> Result:
+        """Measure a cell that must be whole.
+
+        Raises:
+            LoadTestError: a request failed, or nothing proves that it was pruned.
+        """
+        result = await self.measure(cell, seed)
+        for fault in faults([result]):
+            raise LoadTestError(fault)
+        return result
 
     def _warm_up(self, cell: Cell) -> None:
-        """Not vLLM's warm-up: it sends the first request of those that are measured, which is then in every cache."""
         with self.target.client() as client:
             for request in self.workload.requests(self.warm_up, cell.ratios, self.source):
-                body = self._body() | (request.request_overrides or {})
-                messages: Any = request.chat_messages
+                body = {
+                    "max_completion_tokens": request.expected_output_len,
+                    **self.fields,
+                    **request.request_overrides,
+                }
                 try:
                     client.chat.completions.create(
-                        model=self.target.model,
-                        messages=messages,
-                        max_completion_tokens=self.workload.max_tokens,
-                        extra_body=body,
+                        model=self.target.model, messages=request.chat_messages, extra_body=body
                     )
-                except openai.APIStatusError as error:
-                    raise LoadTestError(f"{cell.name}: {error.status_code}: {_message(error)}") from error
                 except openai.OpenAIError as error:
-                    raise LoadTestError(f"{cell.name}: no answer: {error}") from error
+                    raise LoadTestError(f"{cell.name}: {error}") from error
 
     async def _benchmark(self, requests: list[SampleRequest], arrival: Arrival) -> dict[str, Any]:
-        first, last = arrival.ramp or (None, None)
         with redirect_stdout(StringIO()), warnings.catch_warnings():  # a table for each cell would hide ours
             warnings.filterwarnings("ignore", "All requests failed")  # we say so too
             result: dict[str, Any] = await benchmark(
@@ -94,48 +116,22 @@ class Driver:
                 model_name=self.target.model,
                 tokenizer=NoTokenizer(),
                 input_requests=requests,
-                logprobs=None,
                 request_rate=arrival.rate,
                 burstiness=1.0,
-                disable_tqdm=False,
-                num_warmups=0,
-                profile=False,
-                selected_percentile_metrics=[*METRICS],
-                selected_percentiles=[*PERCENTILES],
-                ignore_eos=False,
-                goodput_config_dict=dict(self.objectives),
                 max_concurrency=arrival.concurrency,
-                lora_modules=None,
+                ramp_up_strategy="linear" if arrival.ramp[0] else None,
+                ramp_up_start_rps=arrival.ramp[0],
+                ramp_up_end_rps=arrival.ramp[1],
                 extra_headers={"Authorization": f"Bearer {self.target.key}"} if self.target.key else None,
-                extra_body=self._body(),
-                ramp_up_strategy="linear" if arrival.ramp else None,
-                ramp_up_start_rps=first,
-                ramp_up_end_rps=last,
+                extra_body={"temperature": 0, **self.fields},
+                goodput_config_dict=self.objectives,
+                selected_percentile_metrics=METRICS,
+                selected_percentiles=PERCENTILES,
+                disable_tqdm=False,
                 ready_check_timeout_sec=0,
+                **UNUSED,
             )
         return result
-
-    def _body(self) -> dict[str, Any]:
-        return {"temperature": 0, **self.fields}
-
-    async def _visual_tokens(self) -> VisualTokens:
-        return VisualTokens.of(await read_metrics(self.target.metrics_urls))
-
-    def _about(self, cell: Cell, requests: Sequence[SampleRequest]) -> Result:
-        rate = cell.arrival.rate
-        return {
-            "date": time.strftime("%Y%m%d-%H%M%S"),
-            "backend": "openai-chat",
-            "model_id": self.target.model,
-            "num_prompts": len(requests),
-            "request_rate": rate if np.isfinite(rate) else "inf",
-            "max_concurrency": cell.arrival.concurrency,
-            "prune_ratio": cell.prune_ratio,
-            "prune_ratios": [ratio_of(request) for request in requests],
-            "arrival": cell.arrival.name,
-            "images_per_request": self.workload.images_per_request,
-            "objectives_ms": dict(self.objectives),
-        }
 
 
 class NoTokenizer:
@@ -148,36 +144,16 @@ class NoTokenizer:
         return SimpleNamespace(input_ids=())
 
 
-def _counted(measured: Mapping[str, Any], requests: Sequence[SampleRequest]) -> Result:
+def _counted(measured: Mapping[str, Any]) -> Result:
     """What vLLM measured, with answers that were cut off among the failed ones, and each reason in a line."""
-    lines = [error.strip().rpartition("\n")[2] for error in measured["errors"]]
+    lines: Sequence[str] = [error.strip().rpartition("\n")[2] for error in measured["errors"]]
     errors = [line or ("" if tokens else CUT_OFF) for line, tokens in zip(lines, measured["output_lens"], strict=True)]
     failed, good = sum(map(bool, errors)), measured["request_goodput"]
     return {
         **measured,
         "errors": errors,
-        "completed": len(requests) - failed,
+        "completed": len(errors) - failed,
         "failed": failed,
         "failures": dict(Counter(filter(None, errors))),
-        "goodput_share": None if good is None else good * measured["duration"] / len(requests),
+        "goodput_share": None if good is None else good * measured["duration"] / len(errors),
     }
-
-
-def _pruning(tokens: VisualTokens) -> Result:
-    """Visual tokens of a prompt on average, as the server counted them; None if it counted none."""
-    means = {name: total / tokens.prompts if tokens.prompts else None for name, total in asdict(tokens).items()}
-    return {"visual_tokens_input": means["input"], "visual_tokens_kept": means["kept"]}
-
-
-def require(result: Result, faults: Sequence[str]) -> None:
-    """Raises:
-    LoadTestError: something is wrong with a measurement that has to be whole.
-    """
-    if faults:
-        raise LoadTestError(f"{name_of(result)}: {faults[0]}")
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """What the server says is wrong."""
-    body = error.body
-    return str(body.get("message", body)) if isinstance(body, dict) else error.message

@@ -41,46 +41,45 @@ class Gate:
 
 def gate_over(text: str) -> Gate:
     """The gate `FIGURE=LIMIT` that fails above the limit."""
-    return _gate(text, "over")
+    return gate(text, "over")
 
 
 def gate_under(text: str) -> Gate:
     """The gate `FIGURE=LIMIT` that fails below the limit."""
-    return _gate(text, "under")
+    return gate(text, "under")
 
 
-def _gate(text: str, fails: Literal["over", "under"]) -> Gate:
+def gate(text: str, fails: Literal["over", "under"]) -> Gate:
+    """Read a bound."""
     figure, _, limit = text.partition("=")
     if figure not in FIGURES:
         raise ArgumentTypeError(f"{figure} is no figure; there are {', '.join(FIGURES)}")
-    try:
-        return Gate(figure, fails, float(limit))
-    except ValueError:
-        raise ArgumentTypeError(f"{text} is not FIGURE=LIMIT") from None
+    return Gate(figure, fails, float(limit))
 
 
 def faults(results: Sequence[Result], gates: Sequence[Gate] = ()) -> list[str]:
     """All that is wrong, in sentences."""
-    failures = [
-        f"{name_of(result)}: {count} of {result['num_prompts']} requests failed: {error}"
-        for result in results
-        for error, count in result["failures"].items()
-    ]
-    unproven = [f"{name_of(result)}: {told}" for result in results if (told := unpruned(result))]
-    return [*failures, *unproven, *(missed for result in results for gate in gates if (missed := gate.misses(result)))]
+    found = []
+    for result in results:
+        for error, count in result["failures"].items():
+            found.append(f"{name_of(result)}: {count} of {result['num_prompts']} requests failed: {error}")
+        missed = [each.misses(result) for each in gates]
+        found += [told for told in (unproven(result), *missed) if told]
+    return found
 
 
-def unpruned(result: Result) -> str | None:
-    """Tell why a cell whose requests asked for pruning did not prune, if so.
+def unproven(result: Result) -> str | None:
+    """Tell why nothing proves that a cell was pruned, if it asked for that.
 
     A server that does not know `prune_ratio` ignores it, and its figures would be written down as those of pruning.
     """
-    if not any(result["prune_ratios"]) or not result["images_per_request"] or not result["completed"]:
+    if not any(result["prune_ratios"]) or not result["completed"]:
         return None
     whole, kept = result["visual_tokens_input"], result["visual_tokens_kept"]
-    if whole is None:
-        return f"{UNPROVEN} did not rise; --ratios none sends no prune_ratio"
-    return None if kept < whole else f"{UNPROVEN} says that all {whole:.0f} tokens stayed"
+    if whole is not None and kept < whole:
+        return None
+    told = "did not rise; --ratios none sends no prune_ratio" if whole is None else f"says that all {whole:.0f} stayed"
+    return f"{name_of(result)}: {UNPROVEN} {told}"
 
 
 def name_of(result: Result) -> str:

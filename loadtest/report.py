@@ -13,21 +13,13 @@ HEADER = (
     *("arrivals", "pruned", "requests", "failed", "requests/s", "good/s", "visual tokens"),
     *("TTFT p50 (ms)", "TTFT p99", "TPOT p50 (ms)", "TPOT p99", "E2EL p50 (ms)", "E2EL p99"),
 )
-UNKNOWN = "-"
 SHOWN = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms", "p99_e2el_ms")
 
 
 def read_results(folder: Path) -> list[Result]:
     """Read the results in a folder, or in one file. Those that `vllm bench serve --save-result` wrote count too."""
-    found = [json.loads(file.read_text()) for file in ([folder] if folder.is_file() else folder.glob("*.json"))]
-    results = [_completed(result) for result in found if isinstance(result, dict) and "request_throughput" in result]
-    return sorted(results, key=_order)
-
-
-def _order(result: Result) -> tuple[str, list[float], str]:
-    """By pattern, its numbers, and ratio."""
-    kind, *numbers = result["arrival"].split("-")
-    return kind, [float(number) for number in numbers], str(result["prune_ratio"])
+    found = [json.loads(file.read_text()) for file in ([folder] if folder.is_file() else sorted(folder.glob("*.json")))]
+    return [_completed(result) for result in found if isinstance(result, dict) and "request_throughput" in result]
 
 
 def _completed(result: Result) -> Result:
@@ -39,18 +31,16 @@ def _completed(result: Result) -> Result:
 
 def write_report(results: Sequence[Result], faults: Sequence[str], url: str, command: str, folder: Path) -> None:
     """Write what there is to know at a glance. The machine that it names is the client's."""
-    verdict = "Passed." if not faults else "\n".join(["Failed:", "", *(f"- {fault}" for fault in faults)])
-    about = f"Model `{results[0]['model_id']}` at <{url}>. {objectives_of(results[0])}"
+    limits = " and ".join(f"{name} ≤ {limit:g} ms" for name, limit in results[0]["objectives_ms"].items())
+    about = f"Model `{results[0]['model_id']}` at <{url}>." + (f" Good are answers with {limits}." if limits else "")
+    body = [verdict(faults), about, as_table(results)]
     content = {"passed": not faults, "faults": list(faults)}
-    reporting.write_report(
-        folder, "report", "Load test", command, content, [verdict, about, as_table(results)], draw(results)
-    )
+    reporting.write_report(folder, "report", "Load test", command, content, body, draw(results))
 
 
-def objectives_of(result: Result) -> str:
-    """Tell what answers counted as good."""
-    limits = [f"{name} ≤ {limit:g} ms" for name, limit in result["objectives_ms"].items()]
-    return f"Good are answers with {' and '.join(limits)}." if limits else ""
+def verdict(faults: Sequence[str]) -> str:
+    """Tell what is wrong, if something is."""
+    return "\n".join(["Failed:", "", *(f"- {fault}" for fault in faults)]) if faults else "Passed."
 
 
 def as_table(results: Sequence[Result]) -> str:
@@ -67,7 +57,7 @@ def _row(result: Result) -> list[str]:
         str(result["failed"]),
         number(result["request_throughput"], ".3g"),
         number(result["request_goodput"], ".3g"),
-        UNKNOWN if kept == UNKNOWN else f"{kept} of {whole}",
+        f"{kept} of {whole}",
         *(number(result[figure] if result["completed"] else None, ".1f") for figure in SHOWN),
     ]
 
@@ -79,4 +69,4 @@ def share(ratio: float | str | None) -> str:
 
 def number(value: float | None, form: str) -> str:
     """A figure, or a dash where nothing was measured."""
-    return UNKNOWN if value is None else format(value, form)
+    return "-" if value is None else format(value, form)

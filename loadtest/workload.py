@@ -1,14 +1,15 @@
 """What is asked: requests of `vllm bench serve` with images and pruning ratios of our own."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 
 from vllm.benchmarks.datasets import SampleRequest
 
-from loadtest.arguments import PROMPTS
 from loadtest.cell import Ratios
+
+PROMPTS = ("Describe the picture.", "What are the main colours?", "Is there any text, and what does it say?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,33 +18,24 @@ class Workload:
 
     Attributes:
         images: `data:` URLs without end.
-        images_per_request: 0 asks about text only.
         max_tokens: of an answer.
     """
 
     images: Iterator[str]
-    images_per_request: int = 1
-    prompts: Sequence[str] = PROMPTS
-    max_tokens: int = 16
+    max_tokens: int
 
     def requests(self, count: int, ratios: Ratios, source: random.Random) -> list[SampleRequest]:
         """Make requests that ask for these ratios equally often, in random order."""
         chosen = list(islice(cycle(ratios), count))
         source.shuffle(chosen)
-        return [self._request(ratio, prompt) for ratio, prompt in zip(chosen, cycle(self.prompts), strict=False)]
+        return [self._request(ratio, prompt) for ratio, prompt in zip(chosen, cycle(PROMPTS), strict=False)]
 
     def _request(self, ratio: float | None, prompt: str) -> SampleRequest:
-        images = islice(self.images, self.images_per_request)
-        content = [*({"type": "image_url", "image_url": {"url": url}} for url in images)]
+        image = {"type": "image_url", "image_url": {"url": next(self.images)}}
         return SampleRequest(
             prompt=prompt,
             prompt_len=0,  # the server counts it
             expected_output_len=self.max_tokens,
-            chat_messages=[{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}],
-            request_overrides=None if ratio is None else {"prune_ratio": ratio},
+            chat_messages=[{"role": "user", "content": [image, {"type": "text", "text": prompt}]}],
+            request_overrides={} if ratio is None else {"prune_ratio": ratio},
         )
-
-
-def ratio_of(request: SampleRequest) -> float | None:
-    """The ratio that a request asks for; None if it names none."""
-    return (request.request_overrides or {}).get("prune_ratio")

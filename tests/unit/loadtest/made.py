@@ -20,7 +20,7 @@ def result(
     """A cell whose requests had these times to first token, and two more tokens 0.1 times as long after each other."""
     gaps = [[0.1 * ttft] * 2 for ttft in ttfts]
     latencies = [ttft + sum(each) for ttft, each in zip(ttfts, gaps, strict=True)]
-    shown = {"ttft": ttfts, "itl": [*chain.from_iterable(gaps)], "e2el": latencies}
+    shown = {"ttft": ttfts, "tpot": [gap[0] for gap in gaps], "itl": [*chain.from_iterable(gaps)], "e2el": latencies}
     figures = {
         f"{name}_{metric}_ms": 1000 * float(np.percentile(values, percent))
         for metric, values in shown.items()
@@ -32,7 +32,6 @@ def result(
         "prune_ratio": ratio,
         "prune_ratios": [ratio] * count,
         "arrival": arrival,
-        "images_per_request": 1,
         "visual_tokens_input": 80.0,
         "visual_tokens_kept": 24.0,
         "objectives_ms": {},

@@ -43,7 +43,7 @@ def test_results_of_vllm_are_read_too(tmp_path: Path) -> None:
     own = ("prune_ratio", "arrival", "failures", "ttfts", "itls", "latencies", "errors")
     theirs = {name: value for name, value in run(2).items() if name not in own} | {"max_concurrency": 2}
     (tmp_path / "theirs.json").write_text(json.dumps(theirs))
-    found = changes([run(1, None)], read_results(tmp_path / "theirs.json"))
+    found = list(changes([run(1, None)], read_results(tmp_path / "theirs.json")))
     assert [change.interval for change in found] == [None] * 4
     assert found[1].ratio == pytest.approx(2)
 

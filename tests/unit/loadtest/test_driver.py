@@ -14,16 +14,16 @@ from loadtest.failure import LoadTestError
 from loadtest.gates import METRICS, STATISTICS, faults
 from loadtest.images import generated
 from loadtest.target import reach
-from loadtest.workload import Workload
+from loadtest.workload import PROMPTS, Workload
 from tests.unit.loadtest.made import BROKEN, TOKEN, USAGE, Fake, serving
 
-QUICK = ("--requests", "4", "--sizes", "8x8", "--concurrency", "2")
+QUICK = ("--requests", "4", "--size", "8x8", "--concurrency", "2")
 
 
 def driver(fake: Fake) -> Driver:
     source = random.Random(0)
-    workload = Workload(generated([(8, 8)], source), prompts=("one", "two"), max_tokens=5)
-    return Driver(reach(fake.url, "key"), workload, 6, 1, source, {"seed": 1}, {"ttft": 60000})
+    workload = Workload(generated((8, 8), source), 5)
+    return Driver(reach(fake.url, "key"), workload, 6, source, {"seed": 1}, {"ttft": 60000})
 
 
 @pytest.mark.parametrize("arrival", [closed_loop(2), poisson(100), ramp(50, 100)])
@@ -37,7 +37,7 @@ async def test_ratios_are_mixed_equally_over_new_images(arrival: Arrival) -> Non
     assert {(body["temperature"], body["seed"], body["max_completion_tokens"]) for body in bodies} == {(0, 1, 5)}
     images = [body["messages"][0]["content"][0]["image_url"]["url"] for body in fake.bodies]
     assert len(set(images)) == 7
-    assert Counter(body["messages"][0]["content"][1]["text"] for body in bodies) == {"one": 3, "two": 3}
+    assert Counter(body["messages"][0]["content"][1]["text"] for body in bodies) == dict.fromkeys(PROMPTS, 2)
     assert (result["completed"], result["failed"], result["goodput_share"]) == (6, 0, 1)
     assert (result["visual_tokens_input"], result["visual_tokens_kept"]) == (100, 25)
     assert {f"{statistic}_{metric}_ms" for statistic in STATISTICS for metric in METRICS} <= set(result)
@@ -51,7 +51,7 @@ async def test_an_answer_without_its_end_has_failed(chunks: tuple[object, ...]) 
     assert (result["completed"], result["failures"]) == (0, {CUT_OFF: 6})
 
 
-@pytest.mark.parametrize(("kept", "told"), [(None, "did not rise"), (1.0, "says that all 100 tokens stayed")])
+@pytest.mark.parametrize(("kept", "told"), [(None, "did not rise"), (1.0, "says that all 100 stayed")])
 async def test_pruning_that_nothing_proves_is_a_fault(kept: float | None, told: str) -> None:
     with serving(Fake(kept=kept)) as fake:
         pruned, whole = [await driver(fake).measure(Cell((ratio,), closed_loop(2))) for ratio in (0.7, 0.0)]
@@ -59,7 +59,7 @@ async def test_pruning_that_nothing_proves_is_a_fault(kept: float | None, told: 
 
 
 async def test_a_refusal_is_told_in_the_servers_words() -> None:
-    with serving(Fake(status=503)) as fake, pytest.raises(LoadTestError, match=r"ratio-0.5_rate-2: 503: no room"):
+    with serving(Fake(status=503)) as fake, pytest.raises(LoadTestError, match=r"ratio-0.5_rate-2: .*503.*no room"):
         await driver(fake).measure(Cell((0.5,), poisson(2)))
 
 
@@ -76,15 +76,14 @@ def test_a_server_that_dies_leaves_the_cells_that_were_measured(
         assert main(words) == 1
     assert [file.name for file in (tmp_path / "out").glob("ratio-*")] == ["ratio-none_concurrency-2.json"]
     assert not json.loads((tmp_path / "out" / "report.json").read_text())["passed"]
-    assert "ratio-0.7_concurrency-2: 500: no room" in capsys.readouterr().out
+    assert "ratio-0.7_concurrency-2: Error code: 500" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--url", "http://127.0.0.1:9"), "no server answers at http://127.0.0.1:9"),
+        (("--url", "http://127.0.0.1:9"), "no models are listed at http://127.0.0.1:9"),
         (("--model", "another"), "serves tiny, not another"),
-        (("--images", "no/such/folder"), "no images in no/such/folder"),
     ],
 )
 def test_nothing_to_measure_ends_with_status_2(

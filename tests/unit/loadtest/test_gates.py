@@ -40,5 +40,5 @@ def test_a_gate_on_a_figure_of_no_answer_is_missed_and_failures_are_faults_witho
 
 @pytest.mark.parametrize("text", ["p99_ttft=1", "p99_ttft_ms", "p99_ttft_ms=fast", "ttfts=1", ""])
 def test_words_that_are_no_bound_are_refused(text: str) -> None:
-    with pytest.raises(ArgumentTypeError):
+    with pytest.raises((ArgumentTypeError, ValueError)):
         gate_over(text)
