@@ -15,7 +15,7 @@ from tests.engine.conformance.upstream import upstream
 HERE = Path(__file__).parent
 TIME_LIMIT = 3600  # seconds
 # Of pytest's plugins those that vLLM's tests use: importing the others takes seconds.
-OPTIONS = ("-p", "plugin", "-p", "pytest_asyncio", "-p", "anyio", "-p", "no:cacheprovider", "--tb=short", "--quiet")
+OPTIONS = ("-p", "plugin", "-p", "pytest_asyncio.plugin", "-p", "anyio.pytest_plugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,17 @@ def run(suites: Sequence[Suite], folder: Path, thorough: bool) -> list[Outcome]:
     tests = upstream()
     with (folder / "pytest.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *OPTIONS, *(f"tests/{suite.path}" for suite in suites)],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                *OPTIONS,
+                "-p",
+                "no:cacheprovider",
+                "--tb=short",
+                "--quiet",
+                *(f"tests/{suite.path}" for suite in suites),
+            ],
             cwd=tests,
             env=process_environment(folder, (HERE, tests, tests / "site")),
             stdout=log,

@@ -107,14 +107,14 @@ def snapshot(folder: Path, name: str) -> Path:
 
 
 def write_images(folder: Path) -> None:
-    """Images of the modes that the names promise. Those of one test are alike in shape: it compares their tokens."""
+    """Images of the modes that the names promise, but smaller. Those of one test are alike in shape: it compares tokens."""
     folder.mkdir(parents=True)
-    china().resize((2560, 1707)).save(folder / "2560px-Gfp-wisconsin-madison-the-nature-boardwalk.jpg")
+    china().save(folder / "2560px-Gfp-wisconsin-madison-the-nature-boardwalk.jpg")
     generated(300, 200).convert("P").save(folder / "Grayscale_8bits_palette_sample_image.png")
-    flower().resize((1280, 854)).save(folder / "1280px-Venn_diagram_rgb.svg.png")
+    flower().save(folder / "1280px-Venn_diagram_rgb.svg.png")
     transparent = grace_hopper().resize((600, 400))
     transparent.putalpha(generated(600, 400, seed=1).convert("L"))
     transparent.save(folder / "RGBA_comp.png")
-    generated(1300, 876).save(folder / "stop_sign.jpg")
-    generated(800, 600).save(folder / "cherry_blossom.jpg")
+    generated(650, 438).save(folder / "stop_sign.jpg")
+    generated(400, 300).save(folder / "cherry_blossom.jpg")
     torch.save(torch.randn(64, 128, generator=torch.Generator().manual_seed(0)), folder / "stop_sign.pt")
