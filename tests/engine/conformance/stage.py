@@ -107,7 +107,7 @@ def snapshot(folder: Path, name: str) -> Path:
 
 
 def write_images(folder: Path) -> None:
-    """Images of the modes that the names promise, but smaller. Those of one test are alike in shape: it compares tokens."""
+    """Images of the modes that the names promise, but smaller. Those of one test are alike in shape."""
     folder.mkdir(parents=True)
     china().save(folder / "2560px-Gfp-wisconsin-madison-the-nature-boardwalk.jpg")
     generated(300, 200).convert("P").save(folder / "Grayscale_8bits_palette_sample_image.png")
