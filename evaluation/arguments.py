@@ -37,14 +37,16 @@ def add_output(parser: ArgumentParser) -> None:
 
 
 def add_model(parser: ArgumentParser) -> None:
-    """What is measured."""
+    """What is measured, and where results go."""
+    add_output(parser)
     parser.add_argument(
         "--model", default=str(DEMO_MODEL), help="folder or name of the checkpoint to serve (default: the demo model)"
     )
 
 
 def add_questions(parser: ArgumentParser) -> None:
-    """How much is asked."""
+    """What is measured, how much is asked, and where results go."""
+    add_model(parser)
     parser.add_argument("--scenes", type=positive, default=SCENES, help="scenes to ask about (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"ask about {QUICK_SCENES} scenes only")
     parser.add_argument("--seed", type=int, default=0, help="the first scene (default: %(default)s)")
@@ -54,20 +56,18 @@ def add_questions(parser: ArgumentParser) -> None:
     )
 
 
-def add_methods(parser: ArgumentParser, default: Sequence[str]) -> None:
-    """How is pruned."""
-    names = " ".join(default)
-    parser.add_argument("--methods", nargs="+", default=default, metavar="METHOD", help=f"default: {names}")
-
-
-def add_ratios(parser: ArgumentParser) -> None:
-    """How much is pruned."""
-    parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS, metavar="RATIO", help="default: 0.5 0.7 0.9")
-
-
-def add_url(parser: ArgumentParser) -> None:
-    """A server that is there."""
+def add_cells(parser: ArgumentParser, methods: Sequence[str], ratios: Sequence[float] = RATIOS) -> None:
+    """Whom to ask how much of what, and how to prune."""
+    add_questions(parser)
     parser.add_argument("--url", help="ask this server instead of starting one; it needs --prune-methods all")
+    parser.add_argument("--methods", nargs="+", default=methods, metavar="METHOD", help=f"default: {' '.join(methods)}")
+    add_ratios(parser, ratios)
+
+
+def add_ratios(parser: ArgumentParser, ratios: Sequence[float] = RATIOS) -> None:
+    """How much is pruned."""
+    default = " ".join(map(str, ratios))
+    parser.add_argument("--ratios", nargs="+", type=float, default=ratios, metavar="RATIO", help=f"default: {default}")
 
 
 def positive(text: str) -> int:

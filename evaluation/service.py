@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,8 +19,7 @@ from evaluation.failure import EvaluationError
 from evaluation.fingerprint import code_digest, digest, model_digest
 from evaluation.journal import Journal
 from evaluation.sample import Sample
-from evaluation.server import serving
-from server.launch import tail
+from server.launch import LaunchError, launched, tail
 from server.processor import default_dtype
 
 NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
@@ -70,16 +70,20 @@ def own_service(checkpoint: str, log: Path, settings: Mapping[str, str] | None =
         arguments: further arguments of `gprune-serve`, as on a command line.
     """
     settings = dict(settings or {})
-    flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
-    options = [*NO_CACHES, "--prune-methods", "all", *flags, *shlex.split(arguments)]
+    options = [*NO_CACHES, "--prune-methods", "all", "--served-model-name", OWN_MODEL]
+    options += [part for name, value in settings.items() for part in (f"--{name}", value)]
+    options += shlex.split(arguments)
 
     @contextmanager
     def running() -> Iterator[str]:
-        with serving([checkpoint, "--served-model-name", OWN_MODEL, *options], log) as url:
-            try:
-                yield url
-            except EvaluationError as error:
-                raise EvaluationError(f"{error}\nThe server's log {log} ends with\n{tail(log)}") from error
+        command = [sys.executable, "-m", "server.serve", checkpoint, *options, *processor_arguments()]
+        try:
+            with launched(command, log, environment()) as server:
+                yield server.url
+        except LaunchError as error:
+            raise EvaluationError(str(error)) from error
+        except EvaluationError as error:
+            raise EvaluationError(f"{error}\nThe server's log {log} ends with\n{tail(log)}") from error
 
     dtype = dtype_of(arguments)
     fingerprint = digest(model_digest(checkpoint), settings, arguments, dtype, code_digest())
@@ -115,7 +119,14 @@ def running_service(url: str) -> Service:
     return Service(checkpoint, model.id, fingerprint, lambda: nullcontext(root))
 
 
-def authorization() -> dict[str, str]:
-    """The header for a server that wants a key: that in `VLLM_API_KEY`, where vLLM's servers take theirs from."""
-    key = os.environ.get("VLLM_API_KEY")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def processor_arguments() -> list[str]:
+    """Without a GPU nothing is compiled: on the models that a CPU can serve that takes longer than it saves."""
+    import torch
+
+    return [] if torch.cuda.is_available() else ["--enforce-eager"]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without settings that would reach the server unseen."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GPRUNE_")}
+    return {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", **own}

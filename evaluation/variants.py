@@ -1,10 +1,9 @@
 """Tables whose rows are settings of the server."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluation.arguments import add_model, add_output, add_questions
 from evaluation.cell import Cell
 from evaluation.measurement import Measurement
 from evaluation.result import family_table
@@ -28,13 +27,6 @@ class Variant:
     cell: Cell
     settings: Mapping[str, str]
     published: Sequence[float] = ()
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """What such a table is told."""
-    add_output(parser)
-    add_model(parser)
-    add_questions(parser)
 
 
 def write_variants(arguments: Namespace, name: str, variants: Sequence[Variant]) -> None:

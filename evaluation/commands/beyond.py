@@ -5,8 +5,7 @@ Writes beyond.json and beyond.md.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation import variants
-from evaluation.arguments import add_ratios
+from evaluation.arguments import add_questions, add_ratios
 from evaluation.cell import Cell
 from evaluation.variants import Variant, write_variants
 
@@ -22,14 +21,14 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    variants.add_arguments(parser)
+    add_questions(parser)
     add_ratios(parser)
 
 
 def run(arguments: Namespace) -> None:
-    rows = [
+    variants = [
         Variant({"setting": name, "pruned": f"{ratio:.0%}"}, Cell("gprune", ratio), settings)
         for name, settings in SETTINGS.items()
         for ratio in arguments.ratios
     ]
-    write_variants(arguments, "beyond", rows)
+    write_variants(arguments, "beyond", variants)

@@ -6,13 +6,12 @@ what the model does to generated scenes and photos.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation.arguments import add_model, add_output
+from evaluation.arguments import add_model
 from evaluation.cell import METHODS, RATIOS
 from evaluation.files import read_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
     add_model(parser)
 
 

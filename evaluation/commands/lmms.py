@@ -7,16 +7,7 @@ of the OpenAI API, as lmms-eval does it. The task gprune_scenes is made here, fr
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from evaluation.arguments import (
-    QUICK_SCENES,
-    add_methods,
-    add_model,
-    add_output,
-    add_questions,
-    add_ratios,
-    add_url,
-    service_of,
-)
+from evaluation.arguments import QUICK_SCENES, add_cells, service_of
 from evaluation.cell import Cell, cells_of
 from evaluation.files import write_json, write_text
 from evaluation.fingerprint import digest
@@ -29,12 +20,7 @@ from evaluation.sample import load_samples
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_url(parser)
-    add_questions(parser)
-    add_methods(parser, ("gprune",))
-    add_ratios(parser)
+    add_cells(parser, ("gprune",))
     tasks = "the paper's eight"
     parser.add_argument("--tasks", nargs="+", default=list(BENCHMARKS), metavar="TASK", help=f"default: {tasks}")
     parser.add_argument("--limit", type=int, help="ask the first questions of each task only")

@@ -5,7 +5,7 @@ Writes sweep.json, which has the form of table1.json.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation.arguments import add_methods, add_model, add_output, add_questions, add_url
+from evaluation.arguments import add_cells
 from evaluation.cell import cells_of
 from evaluation.run import Run
 
@@ -13,13 +13,9 @@ RATIOS = tuple(step / 10 for step in range(1, 10))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_url(parser)
-    add_questions(parser)
-    add_methods(parser, ("gprune", "l2norm"))
+    add_cells(parser, ("gprune", "l2norm"), RATIOS)
 
 
 def run(arguments: Namespace) -> None:
     questions = Run(arguments)
-    questions.write("sweep", questions.measure(cells_of(arguments.methods, RATIOS)))
+    questions.write("sweep", questions.measure(cells_of(arguments.methods, arguments.ratios)))

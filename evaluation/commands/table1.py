@@ -7,7 +7,7 @@ a paged KV cache cannot do that, so no server offers it; --fastv measures it off
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from evaluation.arguments import add_methods, add_model, add_output, add_questions, add_ratios, add_url
+from evaluation.arguments import add_cells
 from evaluation.cell import METHODS, cells_of
 from evaluation.comparison import comparisons
 from evaluation.markdown import table
@@ -17,12 +17,7 @@ from evaluation.run import Run
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_output(parser)
-    add_model(parser)
-    add_url(parser)
-    add_questions(parser)
-    add_methods(parser, METHODS)
-    add_ratios(parser)
+    add_cells(parser, METHODS)
     parser.add_argument("--fastv", action="store_true", help="measure FastV too, offline and one question at a time")
 
 

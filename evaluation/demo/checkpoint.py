@@ -4,17 +4,14 @@ It has the shape of the published ``llava-hf`` checkpoints, name for name, so th
 like a real one, but it is two megabytes and answers at once without a GPU. What it writes is nonsense; how that depends
 on the image is not: the gains below make greedy answers differ from image to image, and leave the patches of a photo
 partly similar (cosine above 0.5), partly not, as those of a trained tower are.
-
-    python -m evaluation.demo.checkpoint OUTPUT [--language-model mistral] [--tower siglip]
 """
 
-import argparse
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -112,14 +109,20 @@ def write_checkpoint(
     """Write a checkpoint into the folder `path`, made where missing, and return the folder."""
     pinpoints = tuple(grid_pinpoints or GRID_PINPOINTS)
     options = CheckpointOptions(language_model, tower, TINY, seed, dtype, pinpoints, max_position_embeddings)
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
     config = build_config(options, tokenizer.get_vocab_size())
-    config.save_pretrained(folder)
+    return write_model(Path(path), options, tokenizer, random_weights(config, tokenizer, seed))
+
+
+def write_model(
+    folder: Path, options: CheckpointOptions, tokenizer: Tokenizer, weights: Mapping[str, torch.Tensor]
+) -> Path:
+    """Write weights, configuration, tokenizer, chat template and image processor into `folder`, made where missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    build_config(options, tokenizer.get_vocab_size()).save_pretrained(folder)
     GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
     build_processor(options, tokenizer).save_pretrained(folder)
-    write_weights(folder / "model.safetensors", random_weights(config, tokenizer, seed), dtype)
+    write_weights(folder / "model.safetensors", weights, options.dtype)
     return folder
 
 
@@ -237,32 +240,8 @@ def printable(tokenizer: Tokenizer) -> torch.Tensor:
     return torch.tensor([tokenizer.decode([token], skip_special_tokens=False) in visible for token in tokens])
 
 
-def write_weights(file: Path, weights: dict[str, torch.Tensor], dtype: DataType) -> None:
+def write_weights(file: Path, weights: Mapping[str, torch.Tensor], dtype: DataType) -> None:
     """Write the weights in `dtype`, readable by all: safetensors itself makes files private to their owner."""
     target = getattr(torch, dtype)
     save_file({name: weight.to(target) for name, weight in weights.items()}, file, metadata={"format": "pt"})
     file.chmod(0o644)
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Write a small LLaVA-NeXT checkpoint with random weights.")
-    parser.add_argument("output", type=Path, help="folder to write into")
-    parser.add_argument("--language-model", choices=get_args(LanguageModel), default="llama")
-    parser.add_argument("--tower", choices=get_args(Tower), default="clip")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=get_args(DataType), default="float32")
-    arguments = parser.parse_args()
-    print(
-        write_checkpoint(
-            arguments.output,
-            language_model=arguments.language_model,
-            tower=arguments.tower,
-            seed=arguments.seed,
-            dtype=arguments.dtype,
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 """The repository, from which lmms-eval imports its backend."""
 MISSING = """\
 lmms-eval is not installed. Some of its packages would replace vLLM's: install it into another environment,
-    python3 -m venv lmms-eval && lmms-eval/bin/pip install lmms-eval==0.7.3
+    python3 -m venv lmms-eval && lmms-eval/bin/pip install 'lmms-eval==0.7.3' 'filelock<4'
 and name the interpreter of that: --python lmms-eval/bin/python"""
 
 

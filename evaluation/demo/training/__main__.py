@@ -16,11 +16,11 @@ from transformers import CLIPVisionConfig
 
 from evaluation.demo.checkpoint import build_processor
 from evaluation.demo.tokenizer import build_tokenizer
-from evaluation.demo.training.conversation import Conversations, Lesson, conversation_batches
+from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.export import OPTIONS, build_model, export, load_tower
-from evaluation.demo.training.loop import Batch, begin_with, train
-from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batches, tower_loss
+from evaluation.demo.training.loop import Batch, begin_with, made_ahead, train
+from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batch, tower_loss
 from evaluation.scenes.questions import all_texts
 
 SEED = 0
@@ -32,10 +32,13 @@ def train_tower(arguments: argparse.Namespace) -> None:
     """Stage 1."""
     config = CLIPVisionConfig.from_dict(build_model().config.vision_config.to_dict())
     config._attn_implementation = "eager"
-    tower = SupervisedTower(config).bfloat16().to(arguments.device)
+    tower = SupervisedTower(config).to(arguments.device)
     if arguments.begin_with:
         begin_with(tower, arguments.begin_with)
     image_processor = build_processor(OPTIONS, build_tokenizer()).image_processor
+
+    def batch(number: int) -> Batch:
+        return tower_batch(image_processor, range(number * arguments.scenes, (number + 1) * arguments.scenes))
 
     def loss(batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         logits = tower(batch["pixels"])
@@ -45,7 +48,7 @@ def train_tower(arguments: argparse.Namespace) -> None:
         tower,
         learning_rate=arguments.learning_rate,
         steps=arguments.steps,
-        batches=lambda first, last: tower_batches(image_processor, first, last, arguments.scenes, arguments.workers),
+        batches=lambda steps: made_ahead(batch, steps, arguments.workers),
         loss=loss,
         checkpoint=arguments.folder / "tower.pt",
         device=arguments.device,
@@ -61,13 +64,12 @@ def train_reader(arguments: argparse.Namespace) -> None:
     tokenizer = build_tokenizer(all_texts())
     image_processor = build_processor(OPTIONS, tokenizer).image_processor
     lesson = Lesson(arguments.scenes, arguments.rounds, arguments.small, arguments.relations)
+    conversations = Conversations(tokenizer, image_processor, lesson)
     train(
         reader,
         learning_rate=arguments.learning_rate,
         steps=arguments.steps,
-        batches=lambda first, last: conversation_batches(
-            Conversations(tokenizer, image_processor, lesson, first, last), arguments.workers
-        ),
+        batches=lambda steps: made_ahead(conversations.batch, steps, arguments.workers),
         loss=lambda batch: reader_loss(reader, batch),
         checkpoint=arguments.folder / "reader.pt",
         device=arguments.device,

@@ -1,14 +1,13 @@
 """Batches for the second stage: pictures and conversations about them, as token ids."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlavaNextImageProcessor
 
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
@@ -37,22 +36,13 @@ class Lesson:
     relations: int = 0
 
 
-class Conversations(IterableDataset[dict[str, Any]]):
-    """Batches `first` to `last`, each of pictures of one size, so that all have as many visual tokens."""
+class Conversations:
+    """Makes batches, each of pictures of one size, so that all have as many visual tokens."""
 
-    def __init__(
-        self, tokenizer: Tokenizer, image_processor: LlavaNextImageProcessor, lesson: Lesson, first: int, last: int
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, image_processor: LlavaNextImageProcessor, lesson: Lesson) -> None:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         self.lesson = lesson
-        self.batches = range(first, last)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        index, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        for batch in self.batches[index::count]:
-            yield self.batch(batch)
 
     def batch(self, number: int) -> dict[str, Any]:
         """The batch of that number, the same each time."""
@@ -70,7 +60,7 @@ class Conversations(IterableDataset[dict[str, Any]]):
         questions = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
         turns = [[self.turn(question) for question in each] for each in questions]
         return {
-            "pixels": torch.cat(pixels).bfloat16(),
+            "pixels": torch.cat(pixels),
             "grid": grid,
             "tokens": _pad([[token for tokens, _ in each for token in tokens] for each in turns], PAD),
             "labels": _pad([[label for _, labels in each for label in labels] for each in turns], IGNORED),
@@ -142,11 +132,6 @@ def _pad(rows: Any, value: int, *shape: int) -> torch.Tensor:
     """Rows of integers, or of tuples of them of that shape, as long as the longest. A row may be empty."""
     tensors = [torch.tensor(row, dtype=torch.int64).reshape(len(row), *shape) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-def conversation_batches(dataset: Conversations, workers: int) -> DataLoader[Any]:
-    """Batches made ahead by other processes."""
-    return DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4)
 
 
 PREFIX = (BEGIN, USER)

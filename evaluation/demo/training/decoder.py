@@ -8,14 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaNextForConditionalGeneration
 
-from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.demo.training.conversation import PREFIX
 from evaluation.demo.training.labels import IGNORED, SIDE
 from evaluation.demo.training.relations import SIDES
 from evaluation.scenes.questions import TASKS
-from evaluation.scenes.scene import CROP
-from gprune_vllm.layout import grid_index
-from gprune_vllm.plan import PruneSpec, plan_tokens
 
 LOOKED_UP = (2, 3)
 """Layers after which the place of a shape is to be known, so that those that follow can compare two."""
@@ -33,23 +29,20 @@ class Reader(nn.Module):
     def __init__(self, model: LlavaNextForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
-        self.place = nn.Linear(model.config.text_config.hidden_size, 2 * SIDE, dtype=model.dtype)
-        self.side = nn.Linear(model.config.text_config.hidden_size, SIDES * 2, dtype=model.dtype)
+        self.place = nn.Linear(model.config.text_config.hidden_size, 2 * SIDE)
+        self.side = nn.Linear(model.config.text_config.hidden_size, SIDES * 2)
         model.model.vision_tower.requires_grad_(False)
 
     def visual_tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
         """Embeddings `[scenes, visual_tokens, hidden_size]` of `pixels` `[scenes, crops, 3, size, size]`."""
-        inner = self.model.model
-        width, height = grid
-        plan = plan_tokens((height, width), GRID_PINPOINTS, CROP, PATCH, PruneSpec())
-        with torch.no_grad():
-            states = inner.vision_tower(pixels.flatten(0, 1), output_hidden_states=True).hidden_states
-        features = states[-2][:, 1:].unflatten(0, pixels.shape[:2])  # [scenes, crops, patches, tower_size]
-        projected = inner.multi_modal_projector(features).flatten(1, 2)  # [scenes, crops * patches, hidden_size]
-        rows = projected[:, grid_index(plan, projected.device)].unflatten(1, (plan.grid_height, plan.grid_width))
-        newlines = inner.image_newline.expand(*rows.shape[:2], 1, -1)  # [scenes, rows, 1, hidden_size]
-        lines = torch.cat((rows, newlines.to(rows)), dim=2).flatten(1, 2)  # [scenes, grid_tokens + rows, hidden_size]
-        return torch.cat((projected[:, : plan.base_tokens], lines), dim=1)
+        config, (width, height) = self.model.config, grid
+        features = self.model.model.get_image_features(
+            pixels,
+            torch.tensor([[height, width]] * len(pixels)),
+            vision_feature_layer=config.vision_feature_layer,
+            vision_feature_select_strategy=config.vision_feature_select_strategy,
+        )
+        return torch.stack(list(features.pooler_output))
 
     def forward(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of the answers' tokens `[answer_tokens, vocabulary]`, and the tokens `[answer_tokens]`."""
@@ -96,7 +89,7 @@ def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
         picture: tokens before the questions.
 
     Returns:
-        An additive mask `[scenes, 1, picture + num_tokens, picture + num_tokens]` in bfloat16, and positions
+        An additive mask `[scenes, 1, picture + num_tokens, picture + num_tokens]`, and positions
         `[scenes, picture + num_tokens]`, which begin anew with each question.
     """
     scenes, num_tokens = turns.shape
@@ -109,7 +102,7 @@ def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
     places = torch.arange(num_tokens, device=turns.device).expand(scenes, -1)
     own = places - torch.where(begins, places, 0).cummax(dim=-1).values
     positions = torch.cat((torch.arange(picture, device=turns.device).expand(scenes, -1), own + picture), dim=-1)
-    mask = torch.zeros(visible.shape, dtype=torch.bfloat16, device=turns.device).masked_fill_(~visible, -1e9)
+    mask = torch.zeros(visible.shape, device=turns.device).masked_fill_(~visible, -1e9)
     return mask.unsqueeze(1), positions
 
 

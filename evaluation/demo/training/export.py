@@ -3,17 +3,10 @@
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig, LlavaNextForConditionalGeneration
+from transformers import LlavaNextForConditionalGeneration
 
-from evaluation.demo.checkpoint import (
-    CheckpointOptions,
-    Size,
-    build_config,
-    build_processor,
-    published_name,
-    write_weights,
-)
-from evaluation.demo.tokenizer import BEGIN, END, PAD, build_tokenizer
+from evaluation.demo.checkpoint import CheckpointOptions, Size, build_config, published_name, write_model
+from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.scenes.questions import all_texts
 
 DEMO = Size(tower_hidden=128, tower_intermediate=512, tower_layers=6, hidden=256, intermediate=512, layers=4, head=64)
@@ -21,22 +14,17 @@ OPTIONS = CheckpointOptions(size=DEMO, dtype="bfloat16")
 
 
 def build_model() -> LlavaNextForConditionalGeneration:
-    """The demo model with fresh weights, in bfloat16. Eager attention trains fastest at this size on a CPU."""
+    """The demo model with fresh weights, in float32. Eager attention trains fastest at this size on a CPU."""
     config = build_config(OPTIONS, build_tokenizer(all_texts()).get_vocab_size())
     for part in (config, config.text_config, config.vision_config):
         part._attn_implementation = "eager"
-    return LlavaNextForConditionalGeneration(config).bfloat16()
+    return LlavaNextForConditionalGeneration(config).float()
 
 
 def export(model: LlavaNextForConditionalGeneration, folder: Path) -> None:
-    """Write weights, configuration, tokenizer, chat template and image processor into `folder`."""
-    tokenizer = build_tokenizer(all_texts())
-    folder.mkdir(parents=True, exist_ok=True)
-    build_config(OPTIONS, tokenizer.get_vocab_size()).save_pretrained(folder)
-    GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
-    build_processor(OPTIONS, tokenizer).save_pretrained(folder)
+    """Write the trained model into `folder`."""
     weights = {published_name(name): value.detach() for name, value in model.named_parameters()}
-    write_weights(folder / "model.safetensors", weights, OPTIONS.dtype)
+    write_model(folder, OPTIONS, build_tokenizer(all_texts()), weights)
 
 
 def load_tower(model: LlavaNextForConditionalGeneration, checkpoint: Path) -> None:

@@ -7,13 +7,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from evaluation.demo.training.optimizer import MasterAdamW, schedule
-
+WARM_UP = 300
+"""Steps."""
+COOL_DOWN = 0.3
+"""Fraction of all steps."""
 SAVE_SECONDS = 120
 
 Batch = dict[str, Any]
+
+
+class Batches(Dataset[Batch]):
+    """Batches by number."""
+
+    def __init__(self, make: Callable[[int], Batch]) -> None:
+        self._make = make
+
+    def __getitem__(self, number: int) -> Batch:
+        return self._make(number)
+
+
+def made_ahead(make: Callable[[int], Batch], numbers: range, workers: int) -> DataLoader[Batch]:
+    """The batches of these numbers, made ahead by other processes."""
+    return DataLoader(Batches(make), batch_size=None, sampler=numbers, num_workers=workers, prefetch_factor=4)
 
 
 def train(
@@ -21,7 +39,7 @@ def train(
     *,
     learning_rate: float,
     steps: int,
-    batches: Callable[[int, int], Iterable[Batch]],
+    batches: Callable[[range], Iterable[Batch]],
     loss: Callable[[Batch], tuple[Tensor, dict[str, float]]],
     checkpoint: Path,
     device: str = "cpu",
@@ -29,19 +47,25 @@ def train(
     """Train until `steps`, from where `checkpoint` was left.
 
     Args:
-        model: in bfloat16; what does not require a gradient stays as it is.
-        batches: called with the first and the last step, yields a batch for each.
+        model: in float32, computed in bfloat16; what does not require a gradient stays as it is.
+        batches: called with the steps that are left, yields a batch for each.
         loss: of a batch, with figures to show and to log.
         checkpoint: written every few minutes and at the end; the log is beside it, a line each hundred steps.
         device: where the model is.
     """
-    optimizer = MasterAdamW(model.parameters(), learning_rate)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     first = _resume(checkpoint, model, optimizer)
     saved = time.monotonic()
-    progress = tqdm(batches(first, steps), total=steps, initial=first, mininterval=10, desc=checkpoint.stem)
+    progress = tqdm(batches(range(first, steps)), total=steps, initial=first, mininterval=10, desc=checkpoint.stem)
     for step, batch in enumerate(progress, first):
-        value, figures = loss(_moved(batch, device))
-        optimizer.step(value, schedule(step, steps))
+        optimizer.param_groups[0]["lr"] = learning_rate * schedule(step, steps)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            value, figures = loss(_moved(batch, device))
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
         if step % 100 == 0:
             _log(checkpoint, step, {"loss": float(value.detach())} | figures)
         if time.monotonic() - saved > SAVE_SECONDS:
@@ -50,7 +74,13 @@ def train(
     _save(checkpoint, max(first, steps), model, optimizer)
 
 
-def _resume(checkpoint: Path, model: nn.Module, optimizer: MasterAdamW) -> int:
+def schedule(step: int, steps: int) -> float:
+    """Fraction of the learning rate at a step: a linear warm-up, a plateau, and a linear cool-down to a hundredth."""
+    remaining = (steps - step) / max(1, COOL_DOWN * steps)
+    return min(1.0, (step + 1) / WARM_UP, max(0.01, remaining))
+
+
+def _resume(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load a checkpoint if there is one; the step to go on with."""
     if not checkpoint.exists():
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +103,7 @@ def _moved(batch: Batch, device: str) -> Batch:
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
-def _save(checkpoint: Path, step: int, model: nn.Module, optimizer: MasterAdamW) -> None:
+def _save(checkpoint: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write aside, then rename: a checkpoint is complete or not there."""
     part = checkpoint.with_suffix(".part")
     torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, part)

@@ -1,13 +1,11 @@
 """Stage 1: the vision tower alone, told of each patch what it shows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlavaNextImageProcessor
 
 from evaluation.demo.training.labels import CLASSES, IGNORED, patch_labels
@@ -18,28 +16,14 @@ SIGNS = 6
 """Signs in a scene of this stage: letters are what takes longest to learn."""
 
 
-class TowerScenes(IterableDataset[dict[str, Any]]):
-    """Batches of crops with the classes of their patches, from the scene of seed `first` on."""
-
-    def __init__(self, image_processor: LlavaNextImageProcessor, batch_scenes: int, first: int, last: int) -> None:
-        self.image_processor = image_processor
-        self.batches = range(first, last)
-        self.batch_scenes = batch_scenes
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = torch.utils.data.get_worker_info()
-        index, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        for batch in self.batches[index::count]:
-            yield self.batch(range(batch * self.batch_scenes, (batch + 1) * self.batch_scenes))
-
-    def batch(self, seeds: range) -> dict[str, Any]:
-        """Crops `[crops, 3, size, size]` and for each name of `CLASSES` its classes `[crops, patches]`."""
-        scenes = [make_scene(seed, "train", signs=SIGNS) for seed in seeds]
-        pixels = [self.image_processor(draw(scene), return_tensors="pt").pixel_values[0] for scene in scenes]
-        labels = [patch_labels(scene) for scene in scenes]
-        return {"pixels": torch.cat(pixels).bfloat16()} | {
-            name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES
-        }
+def tower_batch(image_processor: LlavaNextImageProcessor, seeds: range) -> dict[str, Any]:
+    """Crops `[crops, 3, size, size]` of scenes, and for each name of `CLASSES` its classes `[crops, patches]`."""
+    scenes = [make_scene(seed, "train", signs=SIGNS) for seed in seeds]
+    pixels = [image_processor(draw(scene), return_tensors="pt").pixel_values[0] for scene in scenes]
+    labels = [patch_labels(scene) for scene in scenes]
+    return {"pixels": torch.cat(pixels)} | {
+        name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES
+    }
 
 
 class SupervisedTower(nn.Module):
@@ -81,11 +65,3 @@ def tower_accuracy(logits: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[
         something = (batch[name] > 0) if name != "place" else (batch[name] != IGNORED)
         right[name] = float((values.argmax(-1) == batch[name])[something].float().mean())
     return right
-
-
-def tower_batches(
-    image_processor: LlavaNextImageProcessor, first: int, last: int, scenes: int, workers: int
-) -> DataLoader[Any]:
-    """Batches `first` to `last`, made ahead by other processes."""
-    dataset = TowerScenes(image_processor, scenes, first, last)
-    return DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4)

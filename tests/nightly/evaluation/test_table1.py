@@ -20,5 +20,5 @@ def test_the_quick_form_starts_a_server_and_measures_everything(
     table.check_that_gprune_is_not_below_random()
     assert "served with --dtype" in (tmp_path / "table1.md").read_text()
 
-    monkeypatch.setattr("evaluation.service.serving", None)  # run again it asks nothing
+    monkeypatch.setattr("evaluation.service.launched", None)  # run again it asks nothing
     assert main(["table1", "--quick", "--output", str(tmp_path)]) == 0

@@ -18,7 +18,7 @@ from evaluation.sample import load_samples
 
 def test_where_lmms_eval_is_missing_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EvaluationError, match=r"(?s)pip install lmms-eval==0\.7\.3.*--python lmms-eval/bin/python"):
+    with pytest.raises(EvaluationError, match=r"(?s)pip install 'lmms-eval==0\.7\.3'.*--python lmms-eval/bin/python"):
         interpreter(None)
     assert interpreter(sys.executable) == sys.executable
     with pytest.raises(EvaluationError, match="--python /nonesuch is no interpreter"):

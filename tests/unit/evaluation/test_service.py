@@ -1,12 +1,13 @@
 """Servers that the evaluation starts itself."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from evaluation import server
+from evaluation import service
 from evaluation.failure import EvaluationError
 from evaluation.fingerprint import model_digest
 from evaluation.provenance import provenance
@@ -14,11 +15,14 @@ from evaluation.service import dtype_of, own_service
 from gprune_vllm.settings import PruneSettings
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    log, script = tmp_path / "logs" / "server.log", tmp_path / "server.py"
-    script.write_text("raise SystemExit('--prune-threshold: not in [0, 1)')")
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho --prune-threshold: not in 0 to 1; exit 2")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    log = tmp_path / "logs" / "server.log"
     expected = pytest.raises(EvaluationError, match=r"(?s)the server stopped; .*--prune-threshold")
-    with expected, server.serving(["model"], log, server=(str(script),)):
+    with expected, own_service("model", log).running():
         pass
     assert "--prune-threshold" in log.read_text()
 
@@ -38,11 +42,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Sequence[str]]:
     seen: list[str] = []
 
     @contextmanager
-    def serving(arguments: Sequence[str], log: Path) -> Iterator[str]:
-        seen.extend(arguments)
-        yield "http://server"
+    def launched(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[SimpleNamespace]:
+        seen.extend(command)
+        yield SimpleNamespace(url="http://server")
 
-    monkeypatch.setattr("evaluation.service.serving", serving)
+    monkeypatch.setattr(service, "launched", launched)
     return lambda: seen
 
 
@@ -51,7 +55,7 @@ def test_settings_reach_the_command_line(tmp_path: Path, started: Callable[[], S
         pass
     text = " ".join(started())
     assert "--prune-score ones" in text
-    assert text.endswith("--max-model-len 512")
+    assert "--max-model-len 512" in text
     assert "--no-enable-prefix-caching" in text
     assert "--dtype" not in text
 
@@ -71,7 +75,7 @@ def test_fingerprints_tell_models_and_settings_apart(tmp_path: Path) -> None:
         own_service(str(tmp_path / "one"), log, {}, "--dtype float32"),
         own_service(str(tmp_path / "other"), log),
     ]
-    assert len({service.fingerprint for service in services}) == 4
+    assert len({each.fingerprint for each in services}) == 4
 
 
 @pytest.mark.parametrize("given", ["--dtype bfloat16", "--enforce-eager --dtype=bfloat16 --max-model-len 512"])
@@ -86,14 +90,14 @@ def test_answers_of_another_processors_data_type_are_not_taken(tmp_path: Path, m
     for dtype in ("float32", "auto"):
         monkeypatch.setattr("evaluation.service.default_dtype", lambda dtype=dtype: dtype)
         services.append(own_service("model", tmp_path / "log"))
-    assert [service.dtype for service in services] == ["float32", "auto"]
+    assert [each.dtype for each in services] == ["float32", "auto"]
     assert services[0].fingerprint != services[1].fingerprint
 
 
 def test_settings_of_this_process_do_not_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_PRUNE_SCORE", "ones")
     assert PruneSettings.load().prune_score == "ones"
-    assert not any(name.startswith("GPRUNE_") for name in server.environment())
+    assert not any(name.startswith("GPRUNE_") for name in service.environment())
 
 
 def test_provenance_leaves_out_where_things_lie() -> None:

@@ -8,6 +8,7 @@ from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.export import OPTIONS
 from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.loop import made_ahead
 from evaluation.demo.training.relations import SIDES, named_once, place_of, relate
 from evaluation.scenes.questions import TASKS, all_texts, make_questions, name_of
 from evaluation.scenes.scene import Scene, make_scene
@@ -20,7 +21,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def conversations(tokenizer: Tokenizer) -> Conversations:
-    return Conversations(tokenizer, build_processor(OPTIONS, tokenizer).image_processor, Lesson(rounds=2), 0, 1)
+    return Conversations(tokenizer, build_processor(OPTIONS, tokenizer).image_processor, Lesson(rounds=2))
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conve
 
 def test_the_first_batches_are_of_relations(tokenizer: Tokenizer) -> None:
     image_processor = build_processor(OPTIONS, tokenizer).image_processor
-    conversations = Conversations(tokenizer, image_processor, Lesson(scenes=2, relations=1), 0, 2)
-    first, second = ({TASKS[task] for task in batch["tasks"].unique().tolist() if task >= 0} for batch in conversations)
+    conversations = Conversations(tokenizer, image_processor, Lesson(scenes=2, relations=1))
+    batches = made_ahead(conversations.batch, range(2), workers=1)
+    first, second = ({TASKS[task] for task in batch["tasks"].unique().tolist() if task >= 0} for batch in batches)
     assert first <= second
     assert "reading" in second

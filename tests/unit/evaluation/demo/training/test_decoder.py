@@ -17,17 +17,16 @@ from evaluation.scenes.scene import make_scene
 @pytest.fixture(scope="module")
 def reader() -> Reader:
     torch.manual_seed(0)
-    return Reader(build_model().float().eval())
+    return Reader(build_model().eval())
 
 
 @pytest.mark.parametrize("grid", [(224, 168), (336, 112)])  # one that crops do not fill, and one of three crops
 def test_each_question_is_answered_as_if_it_had_been_put_alone(reader: Reader, grid: tuple[int, int]) -> None:
     tokenizer = build_tokenizer(all_texts())
     processor = build_processor(OPTIONS, tokenizer)
-    conversations = Conversations(tokenizer, processor.image_processor, Lesson(rounds=1), 0, 1)
+    conversations = Conversations(tokenizer, processor.image_processor, Lesson(rounds=1))
     scenes = [make_scene(seed, "train", grid=grid) for seed in range(2)]
     batch = conversations.assemble(scenes, grid)
-    batch["pixels"] = batch["pixels"].float()
     with torch.no_grad():
         trained, tokens = reader(batch)
     row = 0
@@ -56,7 +55,7 @@ def test_batches_are_reproducible_and_begin_with_small_pictures() -> None:
     tokenizer = build_tokenizer(all_texts())
     image_processor = build_processor(OPTIONS, tokenizer).image_processor
     lesson = Lesson(scenes=1, rounds=2, small=4)
-    one, again = (Conversations(tokenizer, image_processor, lesson, 0, 12) for _ in range(2))
+    one, again = (Conversations(tokenizer, image_processor, lesson) for _ in range(2))
     batches = [one.batch(number) for number in range(12)]
     assert {max(batch["grid"]) for batch in batches[:4]} == {224}
     assert {max(batch["grid"]) for batch in batches[4:]} == {224, 336}

@@ -7,30 +7,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluation.demo.training.loop import Batch, train
-from evaluation.demo.training.optimizer import schedule
+from evaluation.demo.training.loop import Batch, schedule, train
 
 
-def batches(first: int, last: int) -> Iterator[Batch]:
-    for step in range(first, last):
-        yield {"inputs": torch.randn(8, 4, generator=torch.Generator().manual_seed(step)).bfloat16()}
+def batches(steps: range) -> Iterator[Batch]:
+    for step in steps:
+        yield {"inputs": torch.randn(8, 4, generator=torch.Generator().manual_seed(step))}
 
 
-def run(folder: Path, steps: int, stop: int | None = None) -> Tensor:
-    """Weights after training until `steps`, interrupted after `stop`."""
+def run(folder: Path, until: int, stop: int | None = None) -> Tensor:
+    """Weights after training `until` a step, interrupted after `stop`."""
     torch.manual_seed(0)
-    model = nn.Linear(4, 4).bfloat16()
+    model = nn.Linear(4, 4)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
         return (model(batch["inputs"]) - batch["inputs"]).square().mean(), {"figure": 1.0}
 
-    def interrupted(first: int, last: int) -> Iterator[Batch]:
-        for step, batch in enumerate(batches(first, last), first):
+    def interrupted(steps: range) -> Iterator[Batch]:
+        for step, batch in zip(steps, batches(steps), strict=True):
             if step == stop:
                 raise KeyboardInterrupt
             yield batch
 
-    train(model, learning_rate=1e-2, steps=steps, batches=interrupted, loss=loss, checkpoint=folder / "model.pt")
+    train(model, learning_rate=1e-2, steps=until, batches=interrupted, loss=loss, checkpoint=folder / "model.pt")
     return model.weight.detach().clone()
 
 
