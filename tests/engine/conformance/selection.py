@@ -183,7 +183,6 @@ SELECTION = (
     Suite("test_request_input_bounds.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_cache_stats.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_embeds_only.py", longer=True),
-    Suite("models/multimodal/generation/test_common.py", longer=True, only="*[llava_next-*]"),
     Suite(
         _SERVE + "instrumentator/test_basic.py",
         "plain",

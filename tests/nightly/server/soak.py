@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import psutil
@@ -86,7 +87,7 @@ class Soak:
         Raises:
             AssertionError: the server stays busy although nothing is asked.
         """
-        salt = {"cache_salt": f"probe {number}"} if number % 2 else {}
+        salt: dict[str, Any] = {"cache_salt": f"probe {number}"} if number % 2 else {}
         answer = ask(self.server, [photos.china()], 0.5, **salt)
         if answer != self._first.setdefault(answer.cached_tokens, answer):
             self.faults.append(f"round {number}: {answer} in place of {self._first[answer.cached_tokens]}")

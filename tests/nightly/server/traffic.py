@@ -14,8 +14,8 @@ from tests.support.fuzzing.requests import BATCH_PATH, CHAT_PATH, RESPONSES_PATH
 from tests.support.photos import data_url
 from tests.support.servers import MODEL
 
-SIZES = ((1, 1), (1, 90), (90, 1), (5, 3), (64, 48), (112, 112), (300, 100), (100, 300), (224, 224), (700, 23))
-SIZES += ((640, 427), (1000, 750))
+SMALL = ((1, 1), (1, 90), (90, 1), (5, 3), (64, 48), (112, 112), (300, 100), (100, 300), (224, 224), (700, 23))
+SIZES = (*SMALL, (640, 427), (1000, 750))
 """Width and height, from one pixel to many crops."""
 RATIOS = (0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 BUDGETS = (1, 40, 128, 10**6)

@@ -39,7 +39,7 @@ NUMBERS = ("1e400", "-1e400", "NaN", "Infinity", "-Infinity", "1e-400", "-0", "-
 BOUNDARIES = (2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**400)
 NESTED = tuple(left * depth + right * depth for depth in (60, 500, 5000) for left, right in ("[]", ('{"a":', "}")))
 TEXTS = ("", "\0", "\ud800", "<image>", "</s>", "{{", "x" * 3000)
-WRONG = {
+WRONG: dict[str, object] = {
     "null": None,
     "truth": True,
     "negative": -1,
@@ -53,7 +53,7 @@ WRONG = {
     "nested": Raw(NESTED[-1]),
 }
 """A value of each kind by its name. Hardly any field takes more than two of them."""
-WRONG = {
+WRONG: dict[str, object] = {
     "null": None,
     "truth": True,
     "negative": -1,
