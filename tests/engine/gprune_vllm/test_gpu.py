@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gprune_vllm.plan import PruneSpec, plan_tokens
@@ -15,6 +14,8 @@ from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
 from gprune_vllm.pruning import insert_newlines, keep_patches
 from gprune_vllm.selectors import select_tokens, selector_names
 from loadtest.benchmarks.features import HEAD_SIZE, features_of, seen_of
+from tests.support.engine import engine
+from tests.support.photos import generated
 
 DEVICE = "cuda"
 PRUNING = ("_keep", "_merge", "_take_offsets")
@@ -22,6 +23,7 @@ PRUNING = ("_keep", "_merge", "_take_offsets")
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.xdist_group("engines"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
@@ -83,26 +85,22 @@ def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
 
 
 def test_an_engine_never_waits_while_it_prunes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vllm import LLM, SamplingParams
+    from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration as Model
 
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    engine = LLM(str(checkpoint), dtype="float32", max_model_len=2048, enforce_eager=True, gpu_memory_utilization=0.3)
     calls: list[str] = []
 
-    def watch(model: Any) -> None:
-        for name in PRUNING:
-            work = guarded(getattr(model, name))
-            monkeypatch.setattr(model, name, lambda *given, name=name, work=work: (calls.append(name), work(*given))[1])
+    def watch(name: str) -> None:
+        work = guarded(getattr(Model, name))
 
-    picture = Image.frombytes("RGB", (160, 213), bytes(range(240)) * (160 * 213 * 3 // 240))
-    config = engine.model_config.hf_config
-    prompt = {
-        "prompt_token_ids": [config.text_config.bos_token_id, config.image_token_index, 20, 21],
-        "multi_modal_data": {"image": picture},
-        "mm_processor_kwargs": {"prune_ratio": 0.7},
-    }
-    sampling = SamplingParams(max_tokens=2, temperature=0)
-    engine.generate({**prompt, "mm_processor_kwargs": {"prune_ratio": 0.5}}, sampling, use_tqdm=False)
-    engine.apply_model(watch)
-    engine.generate(prompt, sampling, use_tqdm=False)
+        def run(*arguments: Any) -> Any:
+            calls.append(name)
+            return work(*arguments)
+
+        monkeypatch.setattr(Model, name, run)
+
+    with engine(checkpoint, gpu_memory_utilization=0.3) as asked:
+        asked.ask([generated(213, 160)], 0.7)  # what is loaded at first is loaded now
+        for name in PRUNING:
+            watch(name)
+        asked.ask([generated(213, 160, seed=1)], 0.7)
     assert set(calls) == set(PRUNING)
