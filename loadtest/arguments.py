@@ -4,11 +4,12 @@ import json
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from loadtest.cell import Cell, closed_loop, poisson, ramp
-from loadtest.gates import gate_over, gate_under
+from loadtest.gates import gate
 
 Value = TypeVar("Value")
 LATENCIES = ("ttft", "tpot", "e2el")
@@ -39,8 +40,8 @@ def parser(description: str) -> ArgumentParser:
     ).add_argument
     many: dict[str, Any] = {"action": "append", "default": []}
     add("--slo", type=objective, metavar="LATENCY:MS", help=f"for goodput, of {', '.join(LATENCIES)}", **many)
-    add("--fail-over", type=gate_over, metavar="FIGURE=LIMIT", help="e.g. p99_ttft_ms=2000", **many)
-    add("--fail-under", type=gate_under, metavar="FIGURE=LIMIT", help="e.g. goodput_share=0.9", **many)
+    add("--fail-over", type=partial(gate, "over"), metavar="FIGURE=LIMIT", help="e.g. p99_ttft_ms=2000", **many)
+    add("--fail-under", type=partial(gate, "under"), metavar="FIGURE=LIMIT", help="e.g. goodput_share=0.9", **many)
     return whole
 
 

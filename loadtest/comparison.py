@@ -22,6 +22,7 @@ class Change(NamedTuple):
 
     Attributes:
         ratio: the second run's over the first's.
+        slowdown: by how many per cent the second run is worse.
         interval: what the ratio may be by chance alone, 95 %; None where the single requests are not known.
     """
 
@@ -30,12 +31,8 @@ class Change(NamedTuple):
     first: float
     second: float
     ratio: float
+    slowdown: float
     interval: tuple[float, float] | None
-
-    @property
-    def slowdown(self) -> float:
-        """By how many per cent the second run is worse."""
-        return 100 * (1 / self.ratio - 1 if self.figure == "request_throughput" else self.ratio - 1)
 
 
 def compare(words: Sequence[str]) -> bool:
@@ -68,7 +65,8 @@ def changes(first: Sequence[Result], second: Sequence[Result]) -> Iterator[Chang
         other = others.get(name := name_of(result), {})
         for figure, details in COMPARED.items():
             if (one := result.get(figure)) and (two := other.get(figure)):
-                yield Change(name, figure, one, two, two / one, _interval(details, result, other))
+                worse = two / one if details else one / two
+                yield Change(name, figure, one, two, two / one, 100 * (worse - 1), _interval(details, result, other))
 
 
 def _interval(details: str, first: Result, second: Result) -> tuple[float, float] | None:
@@ -95,7 +93,7 @@ def _values(result: Result, details: str) -> Any:
 def as_markdown(found: Sequence[Change], first: str, second: str) -> str:
     """Make a row for each figure of each cell."""
     rows = []
-    for cell, figure, one, two, ratio, interval in found:
+    for cell, figure, one, two, ratio, _, interval in found:
         told = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
         rows.append((cell, figure, f"{one:.4g}", f"{two:.4g}", f"{ratio:.3f}", told))
     header = ("cell", "figure", first, second, "ratio", "95 % interval")

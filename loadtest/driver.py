@@ -155,5 +155,5 @@ def _counted(measured: Mapping[str, Any]) -> Result:
         "completed": len(errors) - failed,
         "failed": failed,
         "failures": dict(Counter(filter(None, errors))),
-        "goodput_share": None if good is None else good * measured["duration"] / len(errors),
+        "goodput_share": None if good is None else round(good * measured["duration"]) / len(errors),
     }

@@ -39,18 +39,8 @@ class Gate:
         return f"{name_of(result)}: {self.figure} {told}, {WORDS[self.fails]} {self.limit:g} was asked for"
 
 
-def gate_over(text: str) -> Gate:
-    """The gate `FIGURE=LIMIT` that fails above the limit."""
-    return gate(text, "over")
-
-
-def gate_under(text: str) -> Gate:
-    """The gate `FIGURE=LIMIT` that fails below the limit."""
-    return gate(text, "under")
-
-
-def gate(text: str, fails: Literal["over", "under"]) -> Gate:
-    """Read a bound."""
+def gate(fails: Literal["over", "under"], text: str) -> Gate:
+    """Read the bound `FIGURE=LIMIT`."""
     figure, _, limit = text.partition("=")
     if figure not in FIGURES:
         raise ArgumentTypeError(f"{figure} is no figure; there are {', '.join(FIGURES)}")

@@ -29,7 +29,7 @@ from loadtest.images import generated
 from loadtest.report import verdict
 from loadtest.reporting import command_line, plots, table, write_report
 from loadtest.servers import OURS, serving
-from loadtest.serving.checkpoint import write_checkpoint
+from loadtest.serving.checkpoint import served
 from loadtest.target import Target, reach, samples
 from loadtest.workload import Workload
 
@@ -109,10 +109,10 @@ def run(arguments: Namespace, command: str) -> bool:
     Raises:
         LoadTestError: a server does not start, or a request is not answered.
     """
-    model = arguments.model or str(write_checkpoint(arguments.output / "checkpoint"))
+    model, *common = served(arguments.model, arguments.output / "checkpoint")
     load, courses = None, {}
     for policy, flags in POLICIES.items():
-        words = shlex.split(f"{flags} {arguments.server_arguments}")
+        words = [*common, *shlex.split(f"{flags} {arguments.server_arguments}")]
         with serving(OURS, model, words, arguments.output / policy) as url:
             load, courses[policy] = asyncio.run(ask(reach(url), arguments, load))
     assert load
@@ -124,16 +124,14 @@ def run(arguments: Namespace, command: str) -> bool:
 
 async def ask(target: Target, arguments: Namespace, load: Load | None) -> tuple[Load, Course]:
     """Put a server through the burst, which is the same for each. Without a load, measure it first."""
-    if load is None:
-        load = await measure_load(driver_of(target, arguments, arguments.seed + 1), arguments.probes)
-    return load, await run_course(driver_of(target, arguments, arguments.seed), poisson(load.rate))
-
-
-def driver_of(target: Target, arguments: Namespace, seed: int) -> Driver:
-    """Make what sends requests, each with an image of its own."""
-    source = random.Random(seed)
+    source = random.Random(arguments.seed)
     workload = Workload(generated(arguments.size, source), arguments.max_tokens)
-    return Driver(target, workload, arguments.requests, source, {"ignore_eos": True})
+    driver = Driver(target, workload, arguments.requests, source, {"ignore_eos": True})
+    if load is None:
+        others = random.Random(arguments.seed + 1)
+        probes = replace(workload, images=generated(arguments.size, others))
+        load = await measure_load(replace(driver, workload=probes, source=others), arguments.probes)
+    return load, await run_course(driver, poisson(load.rate))
 
 
 async def measure_load(driver: Driver, probes: int) -> Load:

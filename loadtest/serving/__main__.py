@@ -21,9 +21,9 @@ from loadtest.failure import status_of
 from loadtest.images import generated
 from loadtest.reporting import command_line
 from loadtest.servers import OURS, STOCK, serving
-from loadtest.serving.checkpoint import DESCRIPTION, write_checkpoint
+from loadtest.serving.checkpoint import DESCRIPTION, served
 from loadtest.serving.report import capacity, report
-from loadtest.serving.rounds import Benchmark, variants
+from loadtest.serving.rounds import measure_rounds, variants
 from loadtest.serving.summary import summarise
 from loadtest.target import reach
 from loadtest.workload import Workload
@@ -67,8 +67,8 @@ def run(arguments: Namespace, command: str) -> bool:
     with ExitStack() as stack:
         urls = {STOCK: arguments.stock_url, OURS: arguments.gprune_url}
         if not arguments.stock_url:
-            model = arguments.model or str(write_checkpoint(arguments.output / "checkpoint"))
-            flags = shlex.split(arguments.server_arguments)
+            model, *flags = served(arguments.model, arguments.output / "checkpoint")
+            flags += shlex.split(arguments.server_arguments)
             urls = {name: stack.enter_context(serving(name, model, flags, arguments.output)) for name in urls}
         print(asyncio.run(measure(urls, arguments, command)), f"report: {arguments.output / 'serving.md'}", sep="\n")
     return True
@@ -76,31 +76,20 @@ def run(arguments: Namespace, command: str) -> bool:
 
 async def measure(urls: Mapping[str, str], arguments: Namespace, command: str) -> str:
     """Measure the servers at these URLs; return the report."""
-    source = random.Random(arguments.seed)
+    source, fields = random.Random(arguments.seed), {"ignore_eos": True}
     workload = Workload(generated(arguments.size, source), arguments.max_tokens)
     targets = {name: reach(url, arguments.api_key) for name, url in urls.items()}
-    fields = {"ignore_eos": True}
-    benchmark = Benchmark(
-        {name: Driver(target, workload, arguments.requests, source, fields) for name, target in targets.items()},
-        variants(arguments.ratios),
-        [*map(closed_loop, arguments.concurrency), *map(poisson, arguments.rates)],
-        arguments.rounds,
-    )
-    rows = summarise(await benchmark.run())
+    drivers = {name: Driver(each, workload, arguments.requests, source, fields) for name, each in targets.items()}
+    arrivals = [*map(closed_loop, arguments.concurrency), *map(poisson, arguments.rates)]
+    rows = summarise(await measure_rounds(drivers, variants(arguments.ratios), arrivals, arguments.rounds))
     capacities = {name: await capacity(target) for name, target in targets.items()}
-    return report(arguments.output, command, about(arguments), rows, capacities, arguments.max_tokens)
-
-
-def about(arguments: Namespace) -> str:
-    """Tell in a sentence how it was measured."""
-    width, height = arguments.size
-    model = Path(arguments.model).name if arguments.model else DESCRIPTION
-    if arguments.stock_url:
-        model = f"Servers at {arguments.gprune_url} and {arguments.stock_url} (stock)"
-    return (
-        f"{model}, unique images of {width} x {height}, answers of {arguments.max_tokens} tokens, {arguments.rounds} "
-        f"rounds of {arguments.requests} requests or as many as are in flight, against stock vLLM in the same rounds."
+    size, answer = "{} x {}".format(*arguments.size), arguments.max_tokens
+    model = DESCRIPTION if not arguments.model and not arguments.stock_url else targets[OURS].model
+    about = (
+        f"{Path(model).name}, unique images of {size}, answers of {answer} tokens, {arguments.rounds} rounds of "
+        f"{arguments.requests} requests or as many as are in flight."
     )
+    return report(arguments.output, command, about, rows, capacities, answer)
 
 
 if __name__ == "__main__":
