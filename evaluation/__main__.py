@@ -3,8 +3,8 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from importlib import import_module
 
-from evaluation.arguments import add_commands
 from evaluation.failure import EvaluationError
 
 COMMANDS = ("table1", "table2", "table3", "beyond", "sweep", "flops", "figures", "lmms", "results")
@@ -28,9 +28,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def parser() -> ArgumentParser:
-    """The command line."""
     whole = ArgumentParser(prog="python -m evaluation", description=__doc__)
-    add_commands(whole, "evaluation.commands", COMMANDS)
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = import_module(f"evaluation.commands.{name}")
+        summary = str(module.__doc__).splitlines()[0].replace("%", "%%")  # argparse formats it
+        command = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return whole
 
 

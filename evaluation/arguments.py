@@ -1,8 +1,7 @@
 """Arguments that commands share."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,6 @@ DEMO_MODEL = Path(__file__).parent / "demo" / "model"
 SCENES = 200
 """Scenes that a table is measured on, with about seven questions each."""
 QUICK_SCENES = 10
-
-
-def add_commands(parser: ArgumentParser, package: str, names: Iterable[str]) -> None:
-    """A command for each of these modules, which says what it is, adds its arguments and runs."""
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in names:
-        module = import_module(f"{package}.{name}")
-        assert module.__doc__
-        summary = module.__doc__.splitlines()[0].replace("%", "%%")  # argparse formats it
-        one = commands.add_parser(name, help=summary, description=module.__doc__)
-        module.add_arguments(one)
-        one.set_defaults(run=module.run)
 
 
 def add_output(parser: ArgumentParser) -> None:
@@ -71,7 +58,6 @@ def add_ratios(parser: ArgumentParser, ratios: Sequence[float] = RATIOS) -> None
 
 
 def positive(text: str) -> int:
-    """A positive integer."""
     value = int(text)
     if value < 1:
         raise ArgumentTypeError(f"{value} is not positive")

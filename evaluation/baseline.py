@@ -35,7 +35,6 @@ class Baseline:
 
 @torch.inference_mode()
 def answer(model: OfflineModel, cell: Cell, sample: Sample, key: str) -> Answer:
-    """Answer one question."""
     inputs = model.prompt(sample.picture.image, sample.question)
     tokens = inputs["input_ids"][0]
     is_visual = tokens == model.config.image_token_id

@@ -18,5 +18,4 @@ def write_text(file: Path, text: str) -> None:
 
 
 def read_json(file: Path) -> Any:
-    """Read a value."""
     return json.loads(file.read_text())

@@ -12,7 +12,6 @@ SCENES = (3, 7)
 
 
 def gallery() -> dict[str, Image.Image]:
-    """The pictures by name."""
     scenes = {f"scene {seed}": draw(make_scene(seed, "test")) for seed in SCENES}
     return scenes | {"portrait": portrait(), "temple": photo("china.jpg"), "flower": photo("flower.jpg")}
 

@@ -69,7 +69,6 @@ class Journal:
         return self._answers[key]
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer."""
         self._answers[answer.key] = answer
         _append(self._answers_file, asdict(answer))
 

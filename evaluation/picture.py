@@ -28,7 +28,6 @@ class Picture:
 
     @property
     def image(self) -> Image.Image:
-        """The picture itself."""
         return Image.open(io.BytesIO(base64.b64decode(self.url.partition(",")[2])))
 
 

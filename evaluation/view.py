@@ -65,7 +65,6 @@ def _ask(url: str, image: Image.Image, ratios: Sequence[float], methods: Sequenc
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = ArgumentParser(prog="gprune-view", description="Show what a server keeps of a picture.")
     parser.add_argument("picture", type=Path, metavar="IMAGE", help="file of the picture")
     parser.add_argument("--ratio", type=float, nargs="+", default=RATIOS, help="default: %(default)s")

@@ -43,7 +43,6 @@ def cost(ratio: float) -> dict[str, Any]:
 
 
 def markdown(costs: list[dict[str, Any]]) -> str:
-    """A table of costs."""
     header = ["pruned", "visual tokens", "MACs as in the paper", "the paper's figure", "true FLOPs", "saved"]
     full = costs[0]["true_flops"]
     rows = [
@@ -61,7 +60,6 @@ def markdown(costs: list[dict[str, Any]]) -> str:
 
 
 def tera(value: float) -> str:
-    """A number in units of 10^12."""
     return f"{value / 1e12:.2f} T"
 
 

@@ -19,7 +19,6 @@ def run(arguments: Namespace) -> None:
 
 
 def variant(norm: bool, graph: bool, method: str, settings: dict[str, str]) -> Variant:
-    """A row of the table."""
     labels = {"L2 norm": "yes" if norm else "no", "graph": "yes" if graph else "no"}
     return Variant(labels, Cell(method, RATIO), settings, TABLE_2[norm, graph])
 

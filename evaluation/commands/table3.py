@@ -21,7 +21,6 @@ def run(arguments: Namespace) -> None:
 
 
 def variant(iterations: int, threshold: float) -> Variant:
-    """A row of the table."""
     settings = {}
     if iterations != ITERATIONS:
         settings["prune-iterations"] = str(iterations)

@@ -79,7 +79,6 @@ class GPruneServer(lmms):
         return answers
 
     def _answer(self, arguments: tuple[str, dict[str, Any], Callable[[Any], Any], int, str, str]) -> str:
-        """Answer one request."""
         text, options, doc_to_visual, doc_id, task, split = arguments
         pictures = doc_to_visual(self.task_dict[task][split][doc_id]) or []
         chat = self._client.chat.completions

@@ -41,7 +41,6 @@ def score(report: Mapping[str, Any], task: str) -> float:
 
 
 def speed(report: Mapping[str, Any]) -> float:
-    """Questions answered a second."""
     return float(report["throughput"]["avg_samples_per_second"])
 
 

@@ -57,7 +57,6 @@ def doc_to_visual(doc: dict[str, Any]) -> list[Image.Image]:
 
 
 def doc_to_text(doc: dict[str, Any]) -> str:
-    """A question."""
     return str(doc["question"])
 
 

@@ -17,7 +17,6 @@ WHITE, BLACK = (245, 245, 245), (15, 15, 15)
 
 
 def draw(scene: Scene) -> Image.Image:
-    """Draw a scene."""
     source = random.Random(f"draw {scene.seed}")
     scale = scene.enlargement
     image = _background(source, round(scene.width * scale), round(scene.height * scale))

@@ -119,12 +119,10 @@ def _counting(scene: Scene, source: random.Random) -> Question | None:
 
 
 def plural(kind: str) -> str:
-    """Several of a kind of shape."""
     return kind + ("es" if kind.endswith("s") else "s")
 
 
 def name_of(shape: Shape) -> str:
-    """Colour and kind."""
     return f"{shape.colour} {shape.kind}"
 
 

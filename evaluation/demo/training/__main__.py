@@ -84,7 +84,6 @@ def write_model(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.demo.training", description="Train the demo model.")
     stages = parser.add_subparsers(required=True)
     tower = _stage(stages, "tower", train_tower, steps=5000, learning_rate=1.5e-3)
