@@ -181,9 +181,7 @@ SELECTION = (
     Suite("test_request_input_bounds.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_cache_stats.py", longer=True),
     Suite("entrypoints/multimodal/llm/test_mm_embeds_only.py", longer=True),
-    Suite(
-        _SERVE + "instrumentator/test_basic.py", "plain", moved={"test_request_cancellation": "guarded"}, longer=True
-    ),
+    Suite(_SERVE + "instrumentator/test_basic.py", "plain", moved={"test_request_cancel*": "guarded"}, longer=True),
     Suite(_SERVE + "tokenize/test_tokenization_vlm.py", "plain", excluded={"*": MODEL}, longer=True),
     Suite(_CHAT + "test_batched_chat_completions.py", "plain", longer=True),
     Suite(_CHAT + "test_logprob_token_ids.py", "plain", longer=True),

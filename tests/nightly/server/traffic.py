@@ -37,11 +37,11 @@ class Request:
 
 
 class Traffic:
-    """Draws requests at random, the same ones for the same seed."""
+    """Draws requests at random, the same ones for the same seed; `hostile` ones are drawn from so many."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, hostile: int = 300) -> None:
         self._source = random.Random(seed)
-        self._hostile: list[Case] = samples(cases(), 300)
+        self._hostile: list[Case] = samples(cases(), hostile)
         self._familiar = [self._picture(size) for size in SIZES * 2]
 
     def draw(self) -> Request:

@@ -89,8 +89,8 @@ def test_processes_that_end_are_told() -> None:
 @pytest.fixture(scope="module")
 def requests() -> list[Request]:
     """Enough of them for whatever is rare."""
-    traffic = Traffic(seed=1)
-    return [traffic.draw() for _ in range(800)]
+    traffic = Traffic(seed=1, hostile=20)
+    return [traffic.draw() for _ in range(500)]
 
 
 def test_the_traffic_has_all_that_is_promised(requests: list[Request]) -> None:
