@@ -1,5 +1,6 @@
 """What the processes of a server hold in memory, sampled over time."""
 
+from contextlib import suppress
 from statistics import median
 
 import psutil
@@ -26,8 +27,9 @@ class Memory:
         """Look at every process now."""
         self.looks += 1
         for process in (self._main, *self._main.children(recursive=True)):
-            held = process.memory_info().rss / MEGABYTE
-            self.curves.setdefault(f"{process.name()} {process.pid}", []).append(round(held, 1))
+            with suppress(psutil.NoSuchProcess):
+                held = process.memory_info().rss / MEGABYTE
+                self.curves.setdefault(f"{process.name()} {process.pid}", []).append(round(held, 1))
 
     def faults(self) -> list[str]:
         """Which processes ended, came, or grew."""
