@@ -32,7 +32,6 @@ def parser(description: str) -> ArgumentParser:
     add("--rate", type=listed(rate), default=(), help="Poisson arrivals of so many requests a second")
     add("--ramp", nargs=2, type=positive, metavar=("FROM", "TO"), help="Poisson arrivals between two rates")
     add("--requests", type=positive, default=64, help="in each cell (default: %(default)s)")
-    add("--seed", type=int, help="of images and arrivals (default: another one each time)")
     add_images(whole, 16)
     add("--extra-body", type=json.loads, default={}, help="""further fields, e.g. '{"ignore_eos": true}'""")
     add = whole.add_argument_group(
@@ -51,18 +50,19 @@ def add_key(whole: ArgumentParser) -> None:
     whole.add_argument("--api-key", default=key, help="for the server (default: $OPENAI_API_KEY)")
 
 
-def add_images(whole: ArgumentParser, max_tokens: int) -> None:
-    """What is generated, by both sides."""
-    whole.add_argument("--size", type=size, default=(672, 672), help="of generated images (default: 672x672)")
-    whole.add_argument("--max-tokens", type=positive, default=max_tokens, help="of an answer (default: %(default)s)")
-
-
-def add_servers(whole: ArgumentParser) -> None:
-    """What a benchmark starts."""
-    whole.add_argument("--output", type=Path, required=True, help="folder for the report, the checkpoint and the logs")
+def add_servers(whole: ArgumentParser, max_tokens: int) -> None:
+    """What a benchmark starts and asks."""
+    whole.add_argument("--output", type=Path, required=True, help="folder for the report, the model and the logs")
     whole.add_argument("--model", help="a LLaVA-NeXT checkpoint (default: one with random weights, on a CPU's scale)")
     whole.add_argument("--server-arguments", default="", help="further arguments of both servers")
-    whole.add_argument("--seed", type=int, default=0, help="of images and arrivals (default: %(default)s)")
+    add_images(whole, max_tokens, seed=0)
+
+
+def add_images(whole: ArgumentParser, max_tokens: int, seed: int | None = None) -> None:
+    """What is asked."""
+    whole.add_argument("--size", type=size, default=(672, 672), help="of images (default: 672x672)")
+    whole.add_argument("--max-tokens", type=positive, default=max_tokens, help="of an answer (default: %(default)s)")
+    whole.add_argument("--seed", type=int, default=seed, help="of images and arrivals (default: %(default)s)")
 
 
 def check(whole: ArgumentParser, arguments: Namespace) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from loadtest.arguments import add_images, add_servers, positive
+from loadtest.arguments import add_servers, positive
 from loadtest.cell import Arrival, Cell, closed_loop, poisson
 from loadtest.driver import Driver
 from loadtest.failure import status_of
@@ -95,8 +95,7 @@ def parser() -> ArgumentParser:
     whole = ArgumentParser(
         "python -m loadtest.overload", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    add_servers(whole)
-    add_images(whole, 8)
+    add_servers(whole, 8)
     whole.add_argument("--requests", type=positive, default=40, help="in the burst (default: %(default)s)")
     text = "requests alone, and three times as many for the capacity (default: %(default)s)"
     whole.add_argument("--probes", type=positive, default=4, help=text)

@@ -4,16 +4,27 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from loadtest import reporting
 from loadtest.cell import ratio_name
 from loadtest.gates import Result
-from loadtest.plot import draw
 
-HEADER = (
-    *("arrivals", "pruned", "requests", "failed", "requests/s", "good/s", "visual tokens"),
-    *("TTFT p50 (ms)", "TTFT p99", "TPOT p50 (ms)", "TPOT p99", "E2EL p50 (ms)", "E2EL p99"),
-)
-SHOWN = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms", "p99_e2el_ms")
+COUNTS = {
+    "requests": ("completed", "d"),
+    "failed": ("failed", "d"),
+    "requests/s": ("request_throughput", ".3g"),
+    "good/s": ("request_goodput", ".3g"),
+    "visual tokens": ("visual_tokens_input", ".0f"),
+    "kept": ("visual_tokens_kept", ".0f"),
+}
+LATENCIES = {
+    f"{metric.upper()} {shown} (ms)": (f"{name}_{metric}_ms", ".1f")
+    for metric in ("ttft", "tpot", "e2el")
+    for shown, name in (("p50", "median"), ("p99", "p99"))
+}
+PLOTTED = {"median_ttft_ms": "time to first token, median (ms)", "request_throughput": "requests/s"}
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -45,28 +56,44 @@ def verdict(faults: Sequence[str]) -> str:
 
 def as_table(results: Sequence[Result]) -> str:
     """Make a row for each cell."""
-    return reporting.table(HEADER, [_row(result) for result in results], text_columns=2)
+    columns = COUNTS | LATENCIES
+    rows = [[*names(each), *(number(each[key], form) for key, form in columns.values())] for each in results]
+    return reporting.table(("arrivals", "pruned", *columns), rows, text_columns=2)
 
 
-def _row(result: Result) -> list[str]:
-    kept, whole = (number(result[f"visual_tokens_{stage}"], ".0f") for stage in ("kept", "input"))
-    return [
-        result["arrival"].replace("-", " ", 1),
-        share(result["prune_ratio"]),
-        str(result["completed"]),
-        str(result["failed"]),
-        number(result["request_throughput"], ".3g"),
-        number(result["request_goodput"], ".3g"),
-        f"{kept} of {whole}",
-        *(number(result[figure] if result["completed"] else None, ".1f") for figure in SHOWN),
-    ]
-
-
-def share(ratio: float | str | None) -> str:
-    """A ratio in per cent, or in words."""
-    return ratio_name(ratio) if isinstance(ratio, str) or ratio is None else f"{100 * ratio:g} %"
+def names(result: Result) -> tuple[str, str]:
+    """Name the arrivals and the ratio in words."""
+    ratio = result["prune_ratio"]
+    pruned = ratio_name(ratio) if isinstance(ratio, str) or ratio is None else f"{100 * ratio:g} %"
+    return result["arrival"].replace("-", " ", 1), pruned
 
 
 def number(value: float | None, form: str) -> str:
     """A figure, or a dash where nothing was measured."""
     return "-" if value is None else format(value, form)
+
+
+def draw(results: Sequence[Result], no_ratio: str = "none") -> Figure:
+    """Draw ratio against time to first token and throughput: a line for each pattern of arrivals.
+
+    Args:
+        no_ratio: what to call requests that ask for no ratio, which have a line across, as mixed ones have.
+    """
+    figure, both = reporting.plots(len(PLOTTED), width=5.5)
+    for axes, (key, label) in zip(both, PLOTTED.items(), strict=True):
+        for arrival in dict.fromkeys(result["arrival"] for result in results):
+            _draw_line(axes, [each for each in results if each["arrival"] == arrival], key, no_ratio)
+        axes.set(xlabel="visual tokens pruned (%)", ylabel=label)
+        axes.set_ylim(bottom=0)
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_line(axes: Axes, results: Sequence[Result], key: str, no_ratio: str) -> None:
+    single = sorted((100 * r["prune_ratio"], r[key]) for r in results if isinstance(r["prune_ratio"], float))
+    name = names(results[0])[0]
+    (line,) = axes.plot([ratio for ratio, _ in single], [value for _, value in single], marker="o", label=name)
+    for result in results:
+        if not isinstance(result["prune_ratio"], float):
+            called, style = ("mixed", ":") if result["prune_ratio"] else (no_ratio, "--")
+            axes.axhline(result[key], linestyle=style, label=f"{name}, {called}", color=line.get_color())
