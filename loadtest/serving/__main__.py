@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from loadtest.arguments import add_images, add_key, add_servers, listed, positive, rate
+from loadtest.arguments import add_key, add_servers, listed, positive, rate
 from loadtest.cell import closed_loop, poisson
 from loadtest.driver import Driver
 from loadtest.failure import status_of
@@ -44,8 +44,7 @@ def parser() -> ArgumentParser:
     whole = ArgumentParser(
         "python -m loadtest.serving", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    add_servers(whole)
-    add_images(whole, 16)
+    add_servers(whole, 16)
     add_key(whole)
     add, integers = whole.add_argument, listed(positive)
     add("--stock-url", help="a stock vLLM that runs already")

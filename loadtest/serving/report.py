@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtest.failure import LoadTestError
-from loadtest.plot import draw
-from loadtest.report import number, share
+from loadtest.report import LATENCIES, draw, names, number
 from loadtest.reporting import table, write_report
 from loadtest.servers import OURS, STOCK
 from loadtest.serving.summary import Row, judge
 from loadtest.target import Target, samples
 
 CONFIGURATION = "vllm:cache_config_info"
-HEADER = (
-    *("arrivals", "pruned", "requests/s", "gain", "TTFT p50 (ms)", "TTFT p99", "TTFT gain"),
-    *("TPOT p50 (ms)", "TPOT p99", "KV cache in use"),
-)
+SHOWN = ("TTFT p50 (ms)", "TTFT p99 (ms)", "TPOT p50 (ms)", "TPOT p99 (ms)")
+HEADER = ("arrivals", "pruned", "requests/s", "gain", "TTFT gain", *SHOWN, "KV cache in use")
 GAINS = (
     "Gains are requests/s over stock's, and stock's median TTFT over this one's, in the same round. All figures are "
     "medians of the rounds, some with the least and the most."
@@ -68,15 +65,13 @@ def report(
 
 
 def _row(row: Row) -> list[str]:
-    result = row["result"]
+    arrival, pruned = names(row["result"])
+    spreads = (("throughput", ".3g"), ("throughput_gain", ".2f"), ("ttft_gain", ".2f"))
     return [
-        result["arrival"].replace("-", " ", 1),
-        STOCK if row["variant"] == STOCK else share(result["prune_ratio"]),
-        _spread(row["throughput"], ".3g"),
-        _spread(row["throughput_gain"], ".2f"),
-        *(number(result[figure], ".0f") for figure in ("median_ttft_ms", "p99_ttft_ms")),
-        _spread(row["ttft_gain"], ".2f"),
-        *(number(result[figure], ".1f") for figure in ("median_tpot_ms", "p99_tpot_ms")),
+        arrival,
+        STOCK if row["variant"] == STOCK else pruned,
+        *(_spread(row[key], form) for key, form in spreads),
+        *(number(row["result"][LATENCIES[name][0]], ".1f") for name in SHOWN),
         f"{row['cache_use']:.0%}",
     ]
 
