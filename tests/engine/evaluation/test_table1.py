@@ -12,13 +12,12 @@ from tests.support.servers import API_KEY, Server
 
 METHODS = ("random", "gprune", "divprune")
 RATIOS = (0.5, 0.9)
-SCENES = 12
 
 
 def words(server: Server, folder: os.PathLike[str]) -> list[str]:
     """The command line."""
     ratios = [str(ratio) for ratio in RATIOS]
-    asked = ["--scenes", str(SCENES), "--methods", *METHODS, "--ratios", *ratios]
+    asked = ["--quick", "--methods", *METHODS, "--ratios", *ratios]
     return ["table1", "--url", server.url, *asked, "--output", str(folder)]
 
 
