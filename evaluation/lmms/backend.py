@@ -33,7 +33,7 @@ class GPruneServer(lmms):
         visual_token_budget: visual tokens to keep of each picture, in place of a ratio.
         concurrency: questions in flight.
         timeout: seconds until a question that is not answered has failed.
-        others: lmms-eval gives its batch size and device to every backend; there is no use for them here.
+        batch_size, max_batch_size, device: lmms-eval gives these to every backend; there is no use for them here.
     """
 
     is_simple = True
@@ -47,10 +47,12 @@ class GPruneServer(lmms):
         visual_token_budget: int | None = None,
         concurrency: int = 8,
         timeout: float = TIMEOUT,
-        **others: Any,
+        batch_size: Any = 1,
+        max_batch_size: Any = None,
+        device: Any = None,
     ) -> None:
         super().__init__()
-        self.batch_size = 1
+        self.batch_size = batch_size
         self._model, self._concurrency = model, int(concurrency)
         fields = {
             "prune_ratio": None if prune_ratio is None else float(prune_ratio),
