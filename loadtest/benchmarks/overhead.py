@@ -42,15 +42,8 @@ def run(arguments: Namespace, command: str) -> str:
     with both(arguments) as (stock, ours):
         times = measure(stock, ours, arguments.api_key, arguments.rounds)
     found = {kind: compared(*pair) for kind, pair in times.items()}
-    return write_report(
-        arguments.output,
-        "overhead",
-        "Overhead of the server",
-        command,
-        {"requests": found},
-        as_markdown(found),
-        draw(found),
-    )
+    content, body = {"requests": found}, as_markdown(found)
+    return write_report(arguments.output, "overhead", "Overhead of the server", command, content, body, draw(found))
 
 
 @contextmanager
@@ -114,12 +107,9 @@ def compared(stock: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
 
 def as_markdown(found: Mapping[str, Any]) -> list[str]:
     """Tell what there is to know at a glance."""
+    longer = {kind: {bound: value - 1 for bound, value in each["ratio"].items()} for kind, each in found.items()}
     rows = [
-        [
-            kind,
-            *(durations(each[name]["seconds"]) for name in (STOCK, OURS)),
-            percents({bound: value - 1 for bound, value in each["ratio"].items()}),
-        ]
+        [kind, *(durations(each[name]["seconds"]) for name in (STOCK, OURS)), percents(longer[kind])]
         for kind, each in found.items()
     ]
     return [

@@ -36,9 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_measurement(parser, rounds=7)
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, help="default: %(default)s")
     parser.add_argument("--model-shape", choices=SHAPES, default="8b", help="default: %(default)s")
-    parser.add_argument(
-        "--layers", type=positive, help=f"of the language model (default: all on a GPU, else {CPU_LAYERS})"
-    )
+    parser.add_argument("--layers", type=positive, help=f"of the decoder (default: all on a GPU, else {CPU_LAYERS})")
 
 
 def run(arguments: Namespace, command: str) -> str:
@@ -134,15 +132,14 @@ def as_markdown(content: Mapping[str, Any], times: Times) -> list[str]:
         for found in content["ratios"]
     ]
     return [
-        "LLaVA-NeXT in its {model_shape} shape with random weights, {layers} of {published_layers} layers of the "
-        "language model.".format(**content)
-        + f" Medians of {len(times[STOCK])} rounds with quartiles, shares with 95 % confidence intervals.",
+        f"LLaVA-NeXT in its {content['model_shape']} shape with random weights, {content['layers']} of "
+        f"{content['published_layers']} layers of the language model. Medians of {len(times[STOCK])} rounds with "
+        "quartiles, shares with 95 % confidence intervals.",
         f"Stock vLLM without pruning: {durations(times[STOCK])}. The tower by itself: {durations(times[TOWER])}. "
         f"Overhead at ratio 0: {percents(content['overhead'], 2)}.",
         table([*header, "of the prompt alone"], rows),
         "*ideal* is stock vLLM with a text of that length, and the tower; *efficiency* is (stock - ours) / (stock - "
-        "ideal). *of the prompt alone*: the same where the ideal keeps all that a picture costs stock vLLM beside its "
-        "tokens.",
+        "ideal). *of the prompt alone*: the same where the ideal keeps all that a picture costs beside its tokens.",
     ]
 
 

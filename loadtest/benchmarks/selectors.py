@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -23,21 +22,6 @@ RATIO = 0.7
 TOKENS, WIDTHS, DTYPES = (576, 2304), (1024, 4096), ("float32", "bfloat16")
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is selected from."""
-
-    device: str
-    tokens: int
-    width: int
-    dtype: str
-
-    @property
-    def keep(self) -> int:
-        """How many tokens stay."""
-        return PruneSpec(RATIO).count_kept(self.tokens)
-
-
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what this benchmark may be told."""
     add_measurement(parser, rounds=15)
@@ -47,32 +31,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, command: str) -> str:
     """Measure, write selectors.json, selectors.md and selectors.png, and return the text."""
-    cases = [Case(arguments.device, *each) for each in product(arguments.tokens, arguments.widths, DTYPES)]
-    results = [measure(case, arguments.rounds) for case in cases]
-    content = {"ratio": RATIO, "cases": results}
-    return write_report(
-        arguments.output, "selectors", "Cost of selecting", command, content, as_markdown(results), draw(results)
-    )
+    chosen = product((arguments.device,), arguments.tokens, arguments.widths, DTYPES)
+    results = [measure(*case, rounds=arguments.rounds) for case in chosen]
+    content, body = {"ratio": RATIO, "cases": results}, as_markdown(results)
+    return write_report(arguments.output, "selectors", "Cost of selecting", command, content, body, draw(results))
 
 
 @torch.inference_mode()
-def measure(case: Case, rounds: int) -> dict[str, Any]:
+def measure(device: str, tokens: int, width: int, dtype: str, rounds: int) -> dict[str, Any]:
     """Time all methods and G-Prune's parts, as the JSON file has it.
 
     `agreement` is the share of the tokens that G-Prune keeps which the released way keeps too, in float32.
     """
-    features = features_of(case.tokens, case.width, getattr(torch, case.dtype), case.device)
-    released = set(released_top_k(features.float(), case.keep).tolist())
-    ours = set(select_tokens(features, case.keep, GPRUNE).index.tolist())
-    times = _timed(methods_of(features, case.keep), rounds)
+    keep = PruneSpec(RATIO).count_kept(tokens)
+    features = features_of(tokens, width, getattr(torch, dtype), device)
+    released = set(released_top_k(features.float(), keep).tolist())
+    ours = set(select_tokens(features, keep, GPRUNE).index.tolist())
+    times = _timed(methods_of(features, keep), rounds)
     return {
-        **asdict(case),
-        "kept": case.keep,
-        "agreement": len(ours & released) / case.keep,
-        "methods": {
-            name: {**as_json(seconds), **_speedup(times[RELEASED], seconds)} for name, seconds in times.items()
-        },
-        "parts": {name: as_json(seconds) for name, seconds in _timed(parts_of(features, case.keep), rounds).items()},
+        "device": device, "tokens": tokens, "width": width, "dtype": dtype, "kept": keep,
+        "agreement": len(ours & released) / keep,
+        "methods": {name: as_json(each) | _speedup(times[RELEASED], each) for name, each in times.items()},
+        "parts": {name: as_json(each) for name, each in _timed(parts_of(features, keep), rounds).items()},
     }
 
 

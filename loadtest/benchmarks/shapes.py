@@ -1,6 +1,6 @@
 """LLaVA-NeXT in its published shapes, without weights and without a network: engines fill them in at random."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 
 PINPOINTS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 """Rows and columns of crops that published models may cut an image into."""
+VISION = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size")
+TEXT = ("vocab_size", *VISION[:4], "num_key_value_heads", "head_dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +43,17 @@ class Shape:
         return plan_tokens(self.picture[::-1], self.pinpoints, self.crop, PATCH, PruneSpec(ratio))
 
 
-def _vision(hidden: int, intermediate: int, layers: int, heads: int, side: int) -> dict[str, int]:
-    widths = {"hidden_size": hidden, "intermediate_size": intermediate, "num_attention_heads": heads}
-    return {**widths, "num_hidden_layers": layers, "image_size": side}
+def _shape(vision: Sequence[int], text: Sequence[int], picture: tuple[int, int] = (640, 480)) -> Shape:
+    return Shape(dict(zip(VISION, vision, strict=True)), dict(zip(TEXT, text, strict=True)), picture)
 
 
-def _text(vocabulary: int, hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int) -> dict[str, int]:
-    widths = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": intermediate}
-    attention = {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": hidden // heads}
-    return {**widths, **attention, "num_hidden_layers": layers}
-
-
-CLIP = _vision(1024, 4096, 24, 16, 336)
+CLIP = (1024, 4096, 24, 16, 336)
 """CLIP ViT-L/14 at 336 pixels."""
 SHAPES = {
-    "8b": Shape(CLIP, _text(128256, 4096, 14336, 32, 32, 8)),  # LLaVA-NeXT-8B: Llama 3
-    "7b": Shape(CLIP, _text(32064, 4096, 11008, 32, 32, 32)),  # LLaVA-NeXT-7B: Vicuna, with a key for each query
+    "8b": _shape(CLIP, (128256, 4096, 14336, 32, 32, 8, 128)),  # LLaVA-NeXT-8B: Llama 3
+    "7b": _shape(CLIP, (32064, 4096, 11008, 32, 32, 32, 128)),  # LLaVA-NeXT-7B: Vicuna, with a key for each query
     # For tests: as small as vLLM's kernels for the CPU allow.
-    "tiny": Shape(_vision(64, 128, 3, 2, 112), _text(512, 128, 256, 2, 4, 2), (213, 160)),
+    "tiny": _shape((64, 128, 3, 2, 112), (512, 128, 256, 2, 4, 2, 32), (213, 160)),
 }
 
 
