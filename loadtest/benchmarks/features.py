@@ -10,7 +10,7 @@ HEAD_SIZE = 64
 
 
 def features_of(num_tokens: int, hidden_size: int, dtype: torch.dtype, device: str, seed: int = 0) -> Tensor:
-    """Features `[num_tokens, hidden_size]` about a few centres, some near and some far, of different lengths.
+    """Draw features `[num_tokens, hidden_size]` about a few centres, some near and some far, of different lengths.
 
     Of all pairs about one in twenty is alike enough for an edge.
     """
@@ -23,7 +23,7 @@ def features_of(num_tokens: int, hidden_size: int, dtype: torch.dtype, device: s
 
 
 def seen_of(num_tokens: int, device: str, seed: int = 0) -> dict[str, Any]:
-    """What a tower might have attended to, for methods that ask."""
+    """Draw what a tower might have attended to, for methods that ask."""
     generator = torch.Generator().manual_seed(seed)
     attention = torch.rand(num_tokens, generator=generator)
     return {
