@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from time import perf_counter
+from weakref import finalize
 
 import torch
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
@@ -48,6 +49,7 @@ class SharedHistogram:
 
     def __init__(self, directory: Path, methods: Sequence[str]) -> None:
         self._values = MmapedDict(str(directory / f"histogram_{os.getpid()}-selection.db"))
+        finalize(self, self._values.close)
         for method in methods:  # every bucket is there before the first observation
             for key in (*(_bucket(method, bound) for bound in _bounds()), _sum(method)):
                 self._values.read_value(key)
