@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loadtest.cell import Cell, closed_loop, poisson, ramp
+from loadtest.cell import Cell, closed_loop, poisson
 from loadtest.gates import gate
 
 Value = TypeVar("Value")
@@ -28,9 +28,8 @@ def parser(description: str) -> ArgumentParser:
     add = whole.add_argument_group("what is measured", "Each ratio under each pattern is one cell.").add_argument
     add("--ratios", type=listed(ratio), default=(0.0,), help="e.g. 0,0.7; none sends no prune_ratio (default: 0)")
     add("--mixed", action="store_true", help="measure all ratios mixed as well")
-    add("--concurrency", type=listed(positive), help="closed loops (default: 1,8,32, or none beside another pattern)")
+    add("--concurrency", type=listed(positive), help="closed loops (default: 1,8,32, or none beside --rate)")
     add("--rate", type=listed(rate), default=(), help="Poisson arrivals of so many requests a second")
-    add("--ramp", nargs=2, type=positive, metavar=("FROM", "TO"), help="Poisson arrivals between two rates")
     add("--requests", type=positive, default=64, help="in each cell (default: %(default)s)")
     add_images(whole, 16)
     add("--extra-body", type=json.loads, default={}, help="""further fields, e.g. '{"ignore_eos": true}'""")
@@ -76,11 +75,11 @@ def check(whole: ArgumentParser, arguments: Namespace) -> None:
 
 def cells(arguments: Namespace) -> list[Cell]:
     """What the arguments ask to be measured, closed loops first."""
-    others = [*map(poisson, arguments.rate), *([ramp(*arguments.ramp)] if arguments.ramp else [])]
-    loops = arguments.concurrency or (() if others else (1, 8, 32))
+    loops = arguments.concurrency or (() if arguments.rate else (1, 8, 32))
+    arrivals = [*map(closed_loop, loops), *map(poisson, arguments.rate)]
     each = [(ratio,) for ratio in arguments.ratios]
     mixed = [arguments.ratios] if arguments.mixed and len(arguments.ratios) > 1 else []
-    return [Cell(chosen, arrival) for arrival in [*map(closed_loop, loops), *others] for chosen in [*each, *mixed]]
+    return [Cell(chosen, arrival) for arrival in arrivals for chosen in [*each, *mixed]]
 
 
 def listed(convert: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:

@@ -9,18 +9,11 @@ Ratios = tuple[float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How requests arrive, in the terms of `vllm bench serve`: at most `concurrency` at once, or as a Poisson process.
-
-    Attributes:
-        name: for files and tables.
-        rate: requests a second.
-        ramp: those of the first and of the last request, in place of `rate`.
-    """
+    """How requests arrive: at most `concurrency` at once, or a Poisson process of `rate` a second; and its name."""
 
     name: str
     concurrency: int | None = None
     rate: float = math.inf
-    ramp: tuple[int, int] | tuple[None, None] = (None, None)
 
 
 def closed_loop(concurrency: int) -> Arrival:
@@ -31,11 +24,6 @@ def closed_loop(concurrency: int) -> Arrival:
 def poisson(rate: float) -> Arrival:
     """Independent clients, `rate` requests a second on average."""
     return Arrival(f"rate-{rate:g}", rate=rate)
-
-
-def ramp(first: int, last: int) -> Arrival:
-    """A Poisson process whose rate goes from one number of requests a second to another."""
-    return Arrival(f"ramp-{first}-{last}", ramp=(first, last))
 
 
 @dataclass(frozen=True, slots=True)

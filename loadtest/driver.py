@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -43,7 +44,7 @@ class Driver:
     workload: Workload
     requests: int
     source: random.Random
-    fields: Mapping[str, Any]
+    fields: dict[str, Any]
     objectives: Mapping[str, float] = field(default_factory=dict)
     warm_up: int = 1
 
@@ -92,15 +93,10 @@ class Driver:
     def _warm_up(self, cell: Cell) -> None:
         with self.target.client() as client:
             for request in self.workload.requests(self.warm_up, cell.ratios, self.source):
-                body = {
-                    "max_completion_tokens": request.expected_output_len,
-                    **self.fields,
-                    **request.request_overrides,
-                }
+                limit = {"max_completion_tokens": request.expected_output_len}
+                ask = partial(client.chat.completions.create, model=self.target.model)
                 try:
-                    client.chat.completions.create(
-                        model=self.target.model, messages=request.chat_messages, extra_body=body
-                    )
+                    ask(messages=request.chat_messages, extra_body=limit | self.fields | request.request_overrides)
                 except openai.OpenAIError as error:
                     raise LoadTestError(f"{cell.name}: {error}") from error
 
@@ -119,9 +115,6 @@ class Driver:
                 request_rate=arrival.rate,
                 burstiness=1.0,
                 max_concurrency=arrival.concurrency,
-                ramp_up_strategy="linear" if arrival.ramp[0] else None,
-                ramp_up_start_rps=arrival.ramp[0],
-                ramp_up_end_rps=arrival.ramp[1],
                 extra_headers={"Authorization": f"Bearer {self.target.key}"} if self.target.key else None,
                 extra_body={"temperature": 0, **self.fields},
                 goodput_config_dict=self.objectives,

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from loadtest.failure import LoadTestError
 from server.launch import LaunchError, launched
+from server.processor import default_dtype
 
 STOCK, OURS = "stock", "gprune"
 COMMANDS = {STOCK: ("vllm.entrypoints.openai.api_server", "--model"), OURS: ("server.serve",)}
@@ -23,19 +26,15 @@ def serving(name: str, model: str, arguments: Sequence[str], folder: Path) -> It
     Raises:
         LoadTestError: it does not start.
     """
-    command = [sys.executable, "-m", *COMMANDS[name], model, *COMMON, *compilation(), *arguments]
+    # Without a GPU nothing is compiled: on models that a CPU can serve that takes longer than it saves.
+    eager = [] if torch.cuda.is_available() else ["--enforce-eager"]
+    flags = [*COMMON, "--dtype", default_dtype(), *eager, *arguments]  # stock vLLM would not choose by the processor
+    command = [sys.executable, "-m", *COMMANDS[name], model, *flags]
     try:
         with launched(command, folder / f"{name}.log", environment(name)) as server:
             yield server.url
     except LaunchError as error:
         raise LoadTestError(str(error)) from error
-
-
-def compilation() -> list[str]:
-    """Without a GPU nothing is compiled: on models that a CPU can serve that takes longer than it saves."""
-    import torch
-
-    return [] if torch.cuda.is_available() else ["--enforce-eager"]
 
 
 def environment(name: str) -> dict[str, str]:

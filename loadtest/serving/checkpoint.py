@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loadtest.benchmarks.shapes import Shape, write_model
 
-DESCRIPTION = "Random weights (decoder of 49 M parameters, tower of 3 M, bfloat16)"
+DESCRIPTION = "Random weights (decoder of 49 M parameters, tower of 3 M)"
 LAYERS = 8
 TOWER = {"hidden_size": 192, "intermediate_size": 768, "num_attention_heads": 3, "num_hidden_layers": 6}
 DECODER = {"hidden_size": 768, "intermediate_size": 2048, "num_attention_heads": 12, "num_key_value_heads": 2}

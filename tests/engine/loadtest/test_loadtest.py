@@ -36,14 +36,12 @@ def test_each_cell_is_measured_and_a_run_compares_with_itself(
     run: Run, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hits = server.total("vllm:mm_cache_hits_total")
-    words = ("--concurrency", "2", "--rate", "50", "--ramp", "20", "40", "--slo", "ttft:60000")
+    words = ("--concurrency", "2", "--rate", "50", "--slo", "ttft:60000")
     assert run("--ratios", "0,0.7", "--mixed", *words) == 0
     assert server.total("vllm:mm_cache_hits_total") == hits  # no image was known
     cells = results(tmp_path)
     assert set(cells) == {
-        f"ratio-{ratio}_{arrival}"
-        for ratio in ("0", "0.7", "mixed")
-        for arrival in ("concurrency-2", "rate-50", "ramp-20-40")
+        f"ratio-{ratio}_{arrival}" for ratio in ("0", "0.7", "mixed") for arrival in ("concurrency-2", "rate-50")
     }
     for name, cell in cells.items():
         assert (cell["completed"], cell["failed"], cell["output_lens"]) == (4, 0, [3] * 4)
@@ -56,7 +54,7 @@ def test_each_cell_is_measured_and_a_run_compares_with_itself(
         assert plot.width > plot.height > 300
     folder = str(tmp_path / "out")
     assert main(["compare", folder, folder, "--fail-slower", "0.1"]) == 0
-    assert "| ratio mixed, ramp 20 40 | median_ttft_ms |" in capsys.readouterr().out
+    assert "| ratio mixed, rate 50 | median_ttft_ms |" in capsys.readouterr().out
 
 
 def test_a_server_that_ignores_the_ratio_is_found_out(

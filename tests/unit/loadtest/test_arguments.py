@@ -19,10 +19,10 @@ def parsed(*words: str, folder: str = "no/such/folder") -> Namespace:
 
 
 def test_each_ratio_under_each_pattern_is_a_cell_and_all_mixed_are_one_more() -> None:
-    words = ("--ratios", "none,0,0.7", "--mixed", "--concurrency", "1,8", "--rate", "2.5", "--ramp", "1", "4")
+    words = ("--ratios", "none,0,0.7", "--mixed", "--concurrency", "1,8", "--rate", "2.5")
     assert [cell.name for cell in cells(parsed(*words))] == [
         f"ratio-{ratio}_{arrival}"
-        for arrival in ("concurrency-1", "concurrency-8", "rate-2.5", "ramp-1-4")
+        for arrival in ("concurrency-1", "concurrency-8", "rate-2.5")
         for ratio in ("none", "0", "0.7", "mixed")
     ]
 
@@ -32,7 +32,6 @@ def test_each_ratio_under_each_pattern_is_a_cell_and_all_mixed_are_one_more() ->
     [
         ((), ["concurrency-1", "concurrency-8", "concurrency-32"]),
         (("--rate", "2"), ["rate-2"]),
-        (("--ramp", "1", "2"), ["ramp-1-2"]),
         (("--concurrency", "4", "--rate", "2"), ["concurrency-4", "rate-2"]),
     ],
 )
@@ -46,7 +45,6 @@ def test_closed_loops_are_measured_where_nothing_else_is_named(words: tuple[str,
         (("--concurrency", "0"), "--concurrency"),
         (("--ratios", "half"), "--ratios"),
         (("--rate", "0"), "must be above 0"),
-        (("--ramp", "0", "5"), "--ramp"),
         (("--size", "640"), "--size"),
         (("--slo", "itl:5"), "itl is not one of"),
         (("--fail-over", "p50_ttft=5"), "p50_ttft is no figure"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.__main__ import main
-from loadtest.cell import Arrival, Cell, closed_loop, poisson, ramp
+from loadtest.cell import Arrival, Cell, closed_loop, poisson
 from loadtest.driver import CUT_OFF, Driver
 from loadtest.failure import LoadTestError
 from loadtest.gates import METRICS, STATISTICS, faults
@@ -26,7 +26,7 @@ def driver(fake: Fake) -> Driver:
     return Driver(reach(fake.url, "key"), workload, 6, source, {"seed": 1}, {"ttft": 60000})
 
 
-@pytest.mark.parametrize("arrival", [closed_loop(2), poisson(100), ramp(50, 100)])
+@pytest.mark.parametrize("arrival", [closed_loop(2), poisson(100)])
 async def test_ratios_are_mixed_equally_over_new_images(arrival: Arrival) -> None:
     with serving(Fake()) as fake:
         result = await driver(fake).measure(Cell((None, 0.0, 0.7), arrival))
