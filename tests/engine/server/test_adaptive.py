@@ -13,6 +13,7 @@ COUNTER = 'gprune_requests_total{method="gprune",source="%s"}'
 
 
 def test_the_ratio_rises_under_load_and_falls_after_it(small_server: Server) -> None:
+    wait_until(lambda: small_server.metrics()[GAUGE] == 0)
     before = counts(small_server)
     pictures = [photos.generated(300, 200, seed) for seed in range(CROWD + 4)]
     idle = ask(small_server, [pictures[-1]], max_tokens=1).visual_tokens

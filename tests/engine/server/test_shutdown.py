@@ -81,7 +81,7 @@ def test_all_that_was_taken_is_answered(doomed_server: Server) -> None:
 def test_what_takes_longer_than_the_grace_period_is_told_so(doomed_server: Server) -> None:
     """The process ends even where a client reads nothing."""
     read = body(images=1, max_tokens=1800, stream=True)
-    unread = read | {"n": 8, "logprobs": True, "top_logprobs": 20}
+    unread = read | {"n": 6, "logprobs": True, "top_logprobs": 20}
     with stream_of(doomed_server, unread), stream_of(doomed_server, read) as stream:
         doomed_server.process.send_signal(signal.SIGTERM)
         *_, last = events(stream)
