@@ -1,7 +1,5 @@
 """Right or wrong, and how sure one can be of it."""
 
-from scipy.stats import binomtest
-
 
 def is_right(answer: str, expected: str) -> bool:
     """Whether an answer is the expected one, spaces around it and letter case aside."""
@@ -15,6 +13,8 @@ def wilson_interval(right: int, questions: int) -> tuple[float, float]:
     """
     if not questions:
         return 0.0, 1.0
+    from scipy.stats import binomtest  # takes a second to import
+
     interval = binomtest(right, questions).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -28,4 +28,6 @@ def sign_test(wins: int, losses: int) -> float:
 
     Source: the exact form of McNemar's test (1947).
     """
+    from scipy.stats import binomtest
+
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0

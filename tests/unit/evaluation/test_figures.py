@@ -49,6 +49,7 @@ def test_all_figures_are_made(checkpoint: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(gallery, "gallery", lambda: {"wide": generated(200, 80)})
     monkeypatch.setattr(figures, "METHODS", ("gprune", "tome"))
     monkeypatch.setattr(figures, "RATIOS", (0.7,))
+    monkeypatch.setattr("evaluation.figures.canvas.DPI", 40)
     (tmp_path / "table1.json").write_text(json.dumps(list(table(METHODS, RATIOS))))
     (tmp_path / "sweep.json").write_text(json.dumps(list(table(("gprune", "l2norm"), (0.1, 0.5, 0.9)))))
     assert main(["figures", "--output", str(tmp_path), "--model", str(checkpoint)]) == 0
