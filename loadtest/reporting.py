@@ -76,6 +76,12 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def as_json(seconds: Sequence[float]) -> dict[str, Any]:
+    """Put times beside their median and quartiles."""
+    low, middle, high = quartiles(seconds)
+    return {"median": middle, "quartiles": [low, high], "seconds": list(seconds)}
+
+
 def estimate(statistic: Callable[..., Any], *samples: Sequence[float]) -> dict[str, float]:
     """Compute a statistic of medians and its 95 % confidence interval: `value`, `low` and `high`.
 

@@ -71,10 +71,7 @@ class Engine:
 
 @contextmanager
 def engine(checkpoint: Path, plugin: bool, device: str) -> Iterator[Engine]:
-    """Run an engine that prunes, or vLLM as it comes.
-
-    Args:
-        checkpoint: from `loadtest.benchmarks.shapes.write_model`.
+    """Run an engine that prunes, or vLLM as it comes, on what `loadtest.benchmarks.shapes.write_model` wrote.
 
     Raises:
         ValueError: this vLLM is not for the device.

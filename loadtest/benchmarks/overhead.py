@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from openai import OpenAI
 
 from loadtest import servers
-from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds, once
+from loadtest.benchmarks.timing import add_measurement, in_rounds, once
 from loadtest.images import generated
-from loadtest.reporting import durations, percents, plots, ratio, table, write_report
+from loadtest.reporting import as_json, durations, percents, plots, ratio, table, write_report
 from loadtest.target import reach
 
 DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"

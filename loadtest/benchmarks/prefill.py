@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,8 +18,8 @@ from matplotlib.figure import Figure
 from loadtest.arguments import positive
 from loadtest.benchmarks.engine import Engine, Question, engine
 from loadtest.benchmarks.shapes import SHAPES, Shape, write_model
-from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds
-from loadtest.reporting import duration, durations, estimate, percent, percents, plots, quartiles, table, write_report
+from loadtest.benchmarks.timing import add_measurement, in_rounds
+from loadtest.reporting import as_json, duration, durations, estimate, percent, percents, plots, table, write_report
 
 RATIOS = (0.0, 0.5, 0.7, 0.9)
 QUESTION_LENGTH = 16
@@ -109,7 +110,7 @@ def row(times: Times, ratio: float, length: int) -> dict[str, Any]:
     return {
         "ratio": ratio,
         "prompt_tokens": length,
-        "ideal": quartiles(text)[1] + quartiles(tower)[1],
+        "ideal": median(text) + median(tower),
         "efficiency": estimate(lambda s, o, x, t: (s - o) / (s - x - t), stock, ours, text, tower),
         "language_efficiency": estimate(lambda s, o, x, f: (s - o) / (f - x), stock, ours, text, full),
     }
@@ -118,13 +119,12 @@ def row(times: Times, ratio: float, length: int) -> dict[str, Any]:
 def as_markdown(content: Mapping[str, Any], times: Times) -> list[str]:
     """Tell what there is to know at a glance."""
     header = ["pruned", "prompt tokens", "ours", "stock / ours", "text of that length", "ideal", "efficiency"]
-    stock = quartiles(times[STOCK])[1]
     rows = [
         [
             percent(ratio := found["ratio"], 0),
             found["prompt_tokens"],
             durations(times[f"ours {ratio:g}"]),
-            f"{stock / quartiles(times[f'ours {ratio:g}'])[1]:.2f} x",
+            f"{median(times[STOCK]) / median(times[f'ours {ratio:g}']):.2f} x",
             durations(times[f"text {ratio:g}"]),
             duration(found["ideal"]),
             *(percents(found[name]) if ratio else "" for name in ("efficiency", "language_efficiency")),
@@ -147,12 +147,12 @@ def draw(content: Mapping[str, Any], times: Times) -> Figure:
     """Draw times to first token against the ratio."""
     figure, (axes,) = plots(width=6)
     across = [100 * found["ratio"] for found in content["ratios"]]
-    low, middle, high = zip(*(quartiles(times[f"ours {found['ratio']:g}"]) for found in content["ratios"]), strict=True)
-    axes.axhline(quartiles(times[STOCK])[1], color="black", label="stock vLLM, not pruned")
-    axes.plot(across, middle, color="#d62728", marker="o", label="pruned")
-    axes.fill_between(across, low, high, color="#d62728", alpha=0.3)
+    ours = [as_json(times[f"ours {found['ratio']:g}"]) for found in content["ratios"]]
+    axes.axhline(median(times[STOCK]), color="black", label="stock vLLM, not pruned")
+    axes.plot(across, [each["median"] for each in ours], color="#d62728", marker="o", label="pruned")
+    axes.fill_between(across, *zip(*(each["quartiles"] for each in ours), strict=True), color="#d62728", alpha=0.3)
     axes.plot(across, [found["ideal"] for found in content["ratios"]], color="grey", ls="--", label="ideal")
-    axes.axhline(quartiles(times[TOWER])[1], color="grey", ls=":", label="the tower by itself")
+    axes.axhline(median(times[TOWER]), color="grey", ls=":", label="the tower by itself")
     axes.set(xlabel="visual tokens pruned (%)", ylabel="time to first token (s)", ylim=(0, None))
     axes.legend()
     return figure

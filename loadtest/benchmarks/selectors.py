@@ -14,8 +14,8 @@ from gprune_vllm.selectors import select_tokens, selector_names
 from loadtest.arguments import positive
 from loadtest.benchmarks.features import features_of, seen_of
 from loadtest.benchmarks.released import parts_of, released_top_k
-from loadtest.benchmarks.timing import add_measurement, as_json, in_rounds, repeated
-from loadtest.reporting import duration, durations, percent, plots, quartiles, ratio, table, write_report
+from loadtest.benchmarks.timing import add_measurement, in_rounds, repeated
+from loadtest.reporting import as_json, duration, durations, percent, plots, quartiles, ratio, table, write_report
 
 RELEASED, WIDENED, GPRUNE = "released", "released, float32", "gprune"
 RATIO = 0.7
@@ -49,7 +49,11 @@ def measure(device: str, tokens: int, width: int, dtype: str, rounds: int) -> di
     ours = set(select_tokens(features, keep, GPRUNE).index.tolist())
     times = _timed(methods_of(features, keep), rounds)
     return {
-        "device": device, "tokens": tokens, "width": width, "dtype": dtype, "kept": keep,
+        "device": device,
+        "tokens": tokens,
+        "width": width,
+        "dtype": dtype,
+        "kept": keep,
         "agreement": len(ours & released) / keep,
         "methods": {name: as_json(each) | _speedup(times[RELEASED], each) for name, each in times.items()},
         "parts": {name: as_json(each) for name, each in _timed(parts_of(features, keep), rounds).items()},

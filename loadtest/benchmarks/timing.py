@@ -2,8 +2,8 @@
 
 import random
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch.utils.benchmark import Timer
@@ -11,7 +11,6 @@ from torch.utils.benchmark.utils.timer import timer
 from tqdm import tqdm
 
 from loadtest.arguments import positive
-from loadtest.reporting import quartiles
 
 Name = TypeVar("Name")
 
@@ -60,9 +59,3 @@ def once(work: Callable[[], object]) -> float:
     began = timer()
     work()
     return timer() - began
-
-
-def as_json(seconds: Sequence[float]) -> dict[str, Any]:
-    """Put times beside their median and quartiles."""
-    low, middle, high = quartiles(seconds)
-    return {"median": middle, "quartiles": [low, high], "seconds": list(seconds)}

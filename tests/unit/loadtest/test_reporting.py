@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from loadtest.reporting import (
+    as_json,
     command_line,
     duration,
     durations,
@@ -61,6 +62,14 @@ def test_a_command_tells_neither_folders_nor_secrets(tmp_path: Path) -> None:
 def test_quartiles() -> None:
     assert quartiles([5.0, 1.0, 4.0, 2.0, 300.0]) == (2.0, 4.0, 5.0)
     assert quartiles([0.25]) == (0.25, 0.25, 0.25)
+
+
+def test_times_have_a_median_and_quartiles_in_files() -> None:
+    assert as_json([5.0, 1.0, 4.0, 2.0, 300.0]) == {
+        "median": 4.0,
+        "quartiles": [2.0, 5.0],
+        "seconds": [5.0, 1.0, 4.0, 2.0, 300.0],
+    }
 
 
 @pytest.mark.parametrize(

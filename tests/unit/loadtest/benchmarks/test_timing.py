@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.benchmarks.timing import BLOCK, as_json, in_rounds, once, repeated
+from loadtest.benchmarks.timing import BLOCK, in_rounds, once, repeated
 
 
 def test_each_round_does_everything_once_after_all_was_done_to_warm_up() -> None:
@@ -33,14 +33,6 @@ def test_long_work_is_done_once() -> None:
     done: list[int] = []
     assert once(lambda: done.append(1)) >= 0
     assert done == [1]
-
-
-def test_times_have_a_median_and_quartiles_in_files() -> None:
-    assert as_json([5.0, 1.0, 4.0, 2.0, 300.0]) == {
-        "median": 4.0,
-        "quartiles": [2.0, 5.0],
-        "seconds": [5.0, 1.0, 4.0, 2.0, 300.0],
-    }
 
 
 def test_work_that_fails_ends_the_benchmark() -> None:
