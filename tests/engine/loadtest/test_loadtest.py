@@ -111,5 +111,5 @@ def test_vllms_own_benchmark_prunes_too_and_its_results_compare_with_ours(
     assert serve.main(parser.parse_args(words))["completed"] == 4
     assert run("--ratios", "none", "--concurrency", "2") == 0
     theirs, ours = json.loads((tmp_path / "theirs.json").read_text()), results(tmp_path)["ratio-none_concurrency-2"]
-    assert set(theirs) - set(ours) <= {"endpoint_type", "label", "tokenizer_id", "burstiness"}
+    assert set(theirs) - set(ours) <= {"backend", "endpoint_type", "label", "tokenizer_id", "burstiness"}
     assert main(["compare", str(tmp_path / "theirs.json"), str(tmp_path / "out")]) == 0
