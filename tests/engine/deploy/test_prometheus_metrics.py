@@ -9,8 +9,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.deploy.metric_table import rows
-from tests.support.tools import promtool
 from tests.support.servers import Server
+from tests.support.tools import promtool
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.plan import PlannedImage, TokenPlan
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
-from tests.unit.gprune_vllm.support import GEOMETRIES
 from tests.support.photos import generated
+from tests.unit.gprune_vllm.support import GEOMETRIES
 
 BEGIN, IMAGE, TEXT = 1, 3, 40
 DEMO = GEOMETRIES["demo"]

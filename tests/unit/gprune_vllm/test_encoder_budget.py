@@ -30,10 +30,10 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gprune_vllm.plan import largest_plan
 from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
+from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, TEXT, process_prompt
 from tests.unit.gprune_vllm.stub_model import stub_model
-from tests.support.photos import generated
 
 LARGEST = largest_plan(DEMO.pinpoints, DEMO.crop_size, DEMO.patch_size)
 BLOCKS, BLOCK_SIZE = 4096, 16

@@ -20,10 +20,10 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 from vllm.tokenizers import cached_tokenizer_from_config
 
+from tests.support.photos import generated
 from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, LARGE, PHOTO, TEXT, process_prompt
 from tests.unit.gprune_vllm.runner_v2 import Request, RunnerV2
 from tests.unit.gprune_vllm.stub_model import MAX_TOKENS, expected_image, stub_model
-from tests.support.photos import generated
 
 ANSWER = 5
 NARROW = generated(300, 100)

@@ -13,9 +13,9 @@ from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
 from gprune_vllm.plan import PlannedImage, largest_plan
 from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
 from gprune_vllm.refusal import PruneRefusal
+from tests.support.photos import SIZES, generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, LARGE, PHOTO, TEXT, plan_of, planned, process, seeds
-from tests.support.photos import SIZES, generated
 
 POSITIONS = 4096  # of the checkpoint
 

@@ -9,9 +9,9 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY
 from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
+from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process
-from tests.support.photos import generated
 
 NO_PRUNING: list[dict[str, Any]] = [
     *({"prune_ratio": ratio} for ratio in (0, 0.0, -0.0, None)),
