@@ -7,7 +7,7 @@ MODEL ?=
 ARGS ?=
 PYTEST_ARGS ?=
 # One process tests while the other's server starts. Tests of one server stay in one process.
-PROCESSES := -n 2 --dist loadgroup
+PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
 # Where there is no driver nvidia-smi says so on stdout: only a line that names a GPU counts.
 BACKEND := $(or $(BACKEND),$(if $(shell nvidia-smi -L 2>/dev/null | grep '^GPU '),cuda,cpu))
 

@@ -23,13 +23,15 @@ MOST_STARTS = 20
 """Servers that one run of `make test` may start. docs/contributing.md names it."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the nightly tests, and have tests of one server run in one process."""
+    if item.nodeid.startswith("tests/nightly"):
+        item.add_marker(pytest.mark.nightly)
+    item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the nightly tests, and have tests of one server run one after the other, in one process."""
-    for item in items:
-        if item.nodeid.startswith("tests/nightly"):
-            item.add_marker(pytest.mark.nightly)
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    """Have tests of one server run one after the other."""
     items.sort(key=place_of)
 
 
