@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from evaluation.demo.checkpoint import write_checkpoint
@@ -18,6 +19,8 @@ from tests.support.servers import Server
 SKIPPED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 settings.register_profile("gprune", deadline=None, derandomize=True, suppress_health_check=SKIPPED)
 settings.load_profile("gprune")
+# The processes of pytest-xdist share the cores: threads of small tensors would only wait for one another.
+torch.set_num_threads(1)
 
 MOST_STARTS = 20
 """Servers that one run of `make test` may start. docs/contributing.md names it."""
