@@ -18,7 +18,8 @@ from tests.support.servers import API_KEY, Server
 from tests.support.waiting import wait_until
 
 CLIENTS = 8
-ROUNDS = 100
+ROUNDS = (8, 100)
+"""At least and at most so many, of five seconds or more each if they can be: a probe must not take most of the time."""
 HANG = 300
 """Seconds without a byte after which an answer is lost. No measure of speed."""
 BUSY = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
@@ -51,8 +52,10 @@ class Soak:
     async def run(self) -> None:
         """Let clients ask in rounds until the time is over; after each, probe the server and look at its memory."""
         begin = time.monotonic()
-        for number in range(ROUNDS):
-            await self._round(begin + self.seconds * (number + 1) / ROUNDS)
+        least, most = ROUNDS
+        rounds = max(least, min(most, round(self.seconds / 5)))
+        for number in range(rounds):
+            await self._round(begin + self.seconds * (number + 1) / rounds)
             self._probe(number)
             self.memory.sample()
             if len(self.faults) > MOST_FAULTS:
