@@ -179,8 +179,6 @@ SELECTION = (
     ),
     # In the nightly tests only
     Suite("test_request_input_bounds.py", longer=True),
-    Suite("entrypoints/multimodal/llm/test_mm_cache_stats.py", longer=True),
-    Suite("entrypoints/multimodal/llm/test_mm_embeds_only.py", longer=True),
     Suite(_SERVE + "instrumentator/test_basic.py", "plain", moved={"test_request_cancel*": "guarded"}, longer=True),
     Suite(_SERVE + "tokenize/test_tokenization_vlm.py", "plain", excluded={"*": MODEL}, longer=True),
     Suite(_CHAT + "test_batched_chat_completions.py", "plain", longer=True),
