@@ -40,6 +40,11 @@ from server.tracing import annotate_spans
 from server.usage import UsageReporter
 from server.visual_tokens import VisualTokens
 
+KEEP_ALIVE = 75
+"""Seconds until an idle connection is closed. Load balancers keep theirs for 60.
+
+vLLM's 5 are also those of the openai client. uvloop runs timers before it reads: a busy server closes a connection on
+which the next request has arrived already, and its client gets a read error in place of an answer."""
 AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
 
 
@@ -68,6 +73,7 @@ class GPruneEndpointPlugin:
         if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
             MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
         os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
+        os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # read once the app is built
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
         if engine_client is not None:

@@ -16,15 +16,11 @@ GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
 """Flags by the name under which `--help=NAME` lists them."""
 LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
 """Flags of vLLM's own that by default have no limit, or as the seconds to finish requests in have none."""
-KEEP_ALIVE = 75
-"""Seconds until an idle connection is closed. Load balancers keep theirs for 60. vLLM's 5 are also those of the openai
-client, which then loses a request that it sends while both close."""
 
 
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
     enable_plugins()  # first: vLLM reads it while it builds its parser
-    keep_idle_connections()
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
@@ -43,11 +39,6 @@ def main() -> None:
     report_dtype(args)
     validate_parsed_serve_args(args)
     ServeSubcommand.cmd(args)
-
-
-def keep_idle_connections() -> None:
-    """Let vLLM close idle connections after `KEEP_ALIVE` seconds, unless the operator says when."""
-    os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))
 
 
 def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # noqa: F821

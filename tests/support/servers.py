@@ -29,21 +29,24 @@ class Server(LaunchedServer):
     """A running server and the ways to talk to it."""
 
     client: openai.OpenAI
+    http: httpx.Client
 
     @classmethod
     def of(cls, launched: LaunchedServer) -> Self:
-        """A launched server with a client. Close it: open sockets fail whichever test runs when they are collected."""
+        """A launched server with clients. Close it: open sockets fail whichever test runs when they are collected."""
         client = openai.OpenAI(base_url=f"{launched.url}/v1", api_key=API_KEY, max_retries=0, timeout=120)
-        return cls(launched.url, launched.log, launched.process, client)
+        http = httpx.Client(base_url=launched.url, timeout=120)
+        return cls(launched.url, launched.log, launched.process, client, http)
 
     def close(self) -> None:
-        """Close the client and end the server."""
+        """Close the clients and end the server."""
         self.client.close()
+        self.http.close()
         self.stop()
 
     def metrics(self) -> dict[str, float]:
         """Samples of `/metrics` by name and labels."""
-        lines = httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines()
+        lines = self.http.get("/metrics").text.splitlines()
         pairs = [line.rsplit(" ", 1) for line in lines if line and not line.startswith("#")]
         return {name: float(value) for name, value in pairs}
 
@@ -52,7 +55,7 @@ class Server(LaunchedServer):
         return sum(value for sample, value in self.metrics().items() if sample.partition("{")[0] == name)
 
     def post(self, path: str, body: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=120)
+        return self.http.post(path, json=body, headers={"Authorization": f"Bearer {API_KEY}"})
 
 
 @dataclass(frozen=True, slots=True)

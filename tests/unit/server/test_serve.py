@@ -7,7 +7,6 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-import vllm.envs
 
 from gprune_vllm.settings import PruneSettings, flag_name
 from server import serve
@@ -15,7 +14,6 @@ from server.serve import (
     build_parser,
     enable_plugins,
     export_settings,
-    keep_idle_connections,
     refuse_rust_frontend,
     report_dtype,
 )
@@ -89,16 +87,6 @@ def test_a_line_says_that_the_processor_chose(
     with caplog.at_level("INFO", "vllm"):
         report_dtype(Namespace(dtype=served))
     assert caplog.text.count("serving in float32. --dtype bfloat16 overrides") == lines
-
-
-@pytest.mark.parametrize(("operators", "expected"), [(None, "75"), ("9", "9")])
-def test_idle_connections_outlive_those_of_clients(operators: str | None, expected: str) -> None:
-    os.environ.pop("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", None)
-    if operators:
-        os.environ["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = operators
-    keep_idle_connections()
-    assert os.environ["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == expected
-    assert str(vllm.envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE) == expected
 
 
 def test_rust_frontend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
