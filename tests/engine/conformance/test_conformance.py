@@ -6,6 +6,7 @@ from tests.engine.conformance.outcomes import Outcome, problems, run
 from tests.engine.conformance.selection import SELECTION, Suite
 from tests.engine.conformance.table import missing_rows, row
 from tests.engine.conformance.upstream import UnavailableError, upstream
+from tests.support.servers import STARTED
 from tests.support.tools import missing
 
 CHOSEN = [suite for suite in SELECTION if not suite.longer]
@@ -18,6 +19,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
         upstream()
     except UnavailableError as error:
         missing(str(error))
+    STARTED.append("conformance")  # in a process of its own
     return run(CHOSEN, tmp_path_factory.mktemp("conformance"), thorough=False)
 
 
