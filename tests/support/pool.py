@@ -1,12 +1,13 @@
 """The servers that tests share, by name. Starting one takes longer than most tests."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.support.servers import API_KEY, STOCK_SERVE, Recipe, Server
+from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Server
 
 DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
-STEPS = ("--max-num-batched-tokens", "128", "--max-num-seqs", "16")
+STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
 KEY = ("--api-key", API_KEY)
 
@@ -20,17 +21,17 @@ RECIPES: Mapping[str, Recipe] = {
     # vLLM without the plugin, scheduled like the default server.
     STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
     # The demo model, as `make serve` serves it, with a key.
-    DEMO: Recipe(("--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)),
+    DEMO: Recipe((*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)),
     # `vllm serve` with the plugin, limits from the environment, and room for two requests.
     GUARDED: Recipe(
-        (*KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),
+        (*ONE_PROCESS, *KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),
         STOCK_SERVE,
         {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
     ),
     # All that an operator can set about ratios and methods, with traces exported at once.
     LIMITED: Recipe(
         (
-            *("--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
+            *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
             *("--max-num-batched-tokens", "256"),
         ),
@@ -39,7 +40,7 @@ RECIPES: Mapping[str, Recipe] = {
     # A server that computes two requests at once, lets six more wait, and prunes more the more wait.
     SMALL: Recipe(
         (
-            *("--max-num-seqs", "2", "--max-num-queued-reqs", "8", "--shutdown-timeout", "1"),
+            *(*ONE_PROCESS, "--max-num-seqs", "2", "--max-num-queued-reqs", "8", "--shutdown-timeout", "1"),
             *("--prune-policy", "adaptive", "--adaptive-max-ratio", "0.8", "--max-prune-ratio", "0.6"),
             *("--adaptive-waiting-requests", "2"),
         )
@@ -62,6 +63,7 @@ class ServerPool:
     def __init__(self, checkpoint: Path, folder: Path) -> None:
         self._checkpoint, self._folder = checkpoint, folder
         self._running: dict[str, Server] = {}
+        self._stopping = ThreadPoolExecutor()
 
     def get(self, name: str, arguments: Sequence[str] = ()) -> Server:
         """The running server of this name; `arguments` are added to its recipe when it is started."""
@@ -82,7 +84,9 @@ class ServerPool:
     def close(self) -> None:
         """Stop all servers."""
         self._stop({*self._running})
+        self._stopping.shutdown()
 
     def _stop(self, names: set[str]) -> None:
+        """Stop servers while others start: an engine takes seconds to end."""
         for name in names:
-            self._running.pop(name).close()
+            self._stopping.submit(self._running.pop(name).close)

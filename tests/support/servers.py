@@ -18,6 +18,11 @@ START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
 MODEL = "tiny"
 API_KEY = "secret"
 COMMON = ["--served-model-name", MODEL, "--enforce-eager", "--dtype", "float32", "--max-model-len", "2048"]
+ONE_PROCESS = ("--distributed-executor-backend", "uni")
+"""Have the engine compute in its own process, as on a single GPU, and not in one more that imports vLLM anew.
+
+On a CPU vLLM takes it only with the variable of `server_environment`: it could bind no threads, of which there is one.
+"""
 GPRUNE_SERVE = [str(Path(sys.executable).parent / "gprune-serve")]
 STOCK_SERVE = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
 STARTED: list[str] = []
@@ -97,6 +102,7 @@ def server_environment(changes: Mapping[str, str] | None = None) -> dict[str, st
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # of `LLM` only, and of what vLLM's CPU platform makes of ONE_PROCESS
     one_thread = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     return own | quiet | one_thread | dict(changes or {})
 

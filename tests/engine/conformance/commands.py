@@ -35,8 +35,14 @@ def commands(adapter: Path, positions: int, vocabulary: int) -> dict[str, Sequen
     # Tests serve images on this machine.
     media = ("--allowed-media-domains", "127.0.0.1", "--media-networks", "127.0.0.0/8")
     tools = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-    stores = ("env", "VLLM_ENABLE_RESPONSES_API_STORE=1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1")
-    program = (str(Path(sys.executable).parent / "gprune-serve"), "Qwen/Qwen3-0.6B", "--enforce-eager")
+    stores = (
+        "env",
+        "VLLM_ENABLE_V1_MULTIPROCESSING=0",
+        "VLLM_ENABLE_RESPONSES_API_STORE=1",
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1",
+    )
+    serve = str(Path(sys.executable).parent / "gprune-serve")
+    program = (serve, "Qwen/Qwen3-0.6B", "--enforce-eager", "--distributed-executor-backend", "uni")
     model = ("--dtype", "float32", "--default-prune-ratio", "0")
     common = (*stores, *program, *model, *limits, *media, *tools, "--trust-image-uuids")
     names = ("--served-model-name", *MODELS, *ALIASES)
