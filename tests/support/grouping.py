@@ -6,13 +6,13 @@ from tests.support import pool
 
 SERVERS = {
     "server": pool.DEFAULT,
-    "stock_server": pool.STOCK,
+    "stock_server": pool.DEFAULT,  # most of its tests have both
     "demo_server": pool.DEMO,
     "guarded_server": pool.GUARDED,
     "limited_server": pool.LIMITED,
     "small_server": pool.SMALL,
 }
-"""Names of shared servers by fixture."""
+"""Groups by the fixtures of shared servers."""
 ENGINES = "engines"
 """The group of tests with an engine in their own process."""
 FIRST = (pool.DEFAULT, pool.DEMO, ENGINES)

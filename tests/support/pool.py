@@ -46,7 +46,9 @@ RECIPES: Mapping[str, Recipe] = {
         )
     ),
     TENSOR: Recipe(("--tensor-parallel-size", "2", "--prune-methods", "visionzip,tome")),
-    DATA: Recipe(("--data-parallel-size", "2", "--api-server-count", "2", "--prune-methods", "visionzip,tome")),
+    DATA: Recipe(
+        (*ONE_PROCESS, "--data-parallel-size", "2", "--api-server-count", "2", "--prune-methods", "visionzip,tome")
+    ),
 }
 
 
