@@ -24,10 +24,14 @@ KINDS: list[tuple[float, Method]] = [
 REQUESTS = [(image, *kind) for image in range(3) for kind in KINDS]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (pool.TENSOR, pool.DATA)],
-)
+SERVERS = [
+    pytest.param(pool.TENSOR, marks=pytest.mark.xdist_group(pool.TENSOR)),
+    # Seven processes, of which each imports vLLM: their start takes minutes on two cores.
+    pytest.param(pool.DATA, marks=[pytest.mark.xdist_group(pool.DATA), pytest.mark.nightly]),
+]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
 def parallel_server(request: pytest.FixtureRequest, server_pool: ServerPool) -> Server:
     return server_pool.get(request.param)
 
