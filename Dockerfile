@@ -15,7 +15,6 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement build.tx
 COPY pyproject.toml README.md LICENSE ./
 COPY gprune_vllm gprune_vllm
 COPY server server
-COPY evaluation evaluation
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS cpu-environment

@@ -19,8 +19,8 @@ from evaluation.failure import EvaluationError
 from evaluation.fingerprint import code_digest, digest, model_digest
 from evaluation.journal import Journal
 from evaluation.sample import Sample
-from server.launch import LaunchError, launched, tail
-from server.processor import default_dtype
+from gprune_server.dtype import default_dtype
+from gprune_server.launch import LaunchError, launched, tail
 
 NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
 """Each question is computed whole, as if it were the only one about its picture: samples/s then compare."""
@@ -76,7 +76,7 @@ def own_service(checkpoint: str, log: Path, settings: Mapping[str, str] | None =
 
     @contextmanager
     def running() -> Iterator[str]:
-        command = [sys.executable, "-m", "server.serve", checkpoint, *options, *processor_arguments()]
+        command = [sys.executable, "-m", "gprune_server.serve", checkpoint, *options, *processor_arguments()]
         try:
             with launched(command, log, environment()) as server:
                 yield server.url

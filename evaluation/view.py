@@ -1,4 +1,4 @@
-"""`gprune-view`: what a server keeps of a picture, in a figure. In a notebook, `view` returns it."""
+"""Draw what a server keeps of a picture: `python -m evaluation.view IMAGE`. `view` returns the figure to a notebook."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def _ask(url: str, image: Image.Image, ratios: Sequence[float], methods: Sequenc
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(prog="gprune-view", description="Show what a server keeps of a picture.")
+    parser = ArgumentParser(prog="python -m evaluation.view", description="Show what a server keeps of a picture.")
     parser.add_argument("picture", type=Path, metavar="IMAGE", help="file of the picture")
     parser.add_argument("--ratio", type=float, nargs="+", default=RATIOS, help="default: %(default)s")
     parser.add_argument("--method", nargs="+", default=(), help="default: the server's")
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         save(view(given.picture, given.ratio, given.method, given.url), output)
     except (EvaluationError, OSError) as error:
-        parser.exit(1, f"gprune-view: {error}\n")
+        parser.exit(1, f"{parser.prog}: {error}\n")
     print(output)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from gprune_server.dtype import default_dtype
+from gprune_server.launch import LaunchError, launched
 from loadtest.failure import LoadTestError
-from server.launch import LaunchError, launched
-from server.processor import default_dtype
 
 STOCK, OURS = "stock", "gprune"
-COMMANDS = {STOCK: ("vllm.entrypoints.openai.api_server", "--model"), OURS: ("server.serve",)}
+COMMANDS = {STOCK: ("vllm.entrypoints.openai.api_server", "--model"), OURS: ("gprune_server.serve",)}
 NO_PLUGIN = {"VLLM_PLUGINS": ""}
 COMMON = ("--limit-mm-per-prompt", '{"image": 1}')
 """What memory is profiled for must be the same."""

@@ -71,7 +71,7 @@ class LmmsRun:
         fields = {"url": url, "model": model, **self.cell.fields, "concurrency": self.concurrency}
         named = ",".join(f"{name}={value}" for name, value in fields.items())
         arguments = ["--model", "gprune", "--model_args", named, "--tasks", self.task, "--batch_size", "1"]
-        command = [python, "-m", "lmms_eval", *arguments, "--output_path", str(self.folder), *self.options]
+        command = [python, "-m", "evaluation.lmms", *arguments, "--output_path", str(self.folder), *self.options]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         status = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
         if self.report is None:  # lmms-eval ends with 0 when requests fail, too

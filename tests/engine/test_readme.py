@@ -10,10 +10,10 @@ from PIL import Image, ImageChops, ImageStat
 
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
+from gprune_server.guard.authentication import OPEN
+from gprune_server.guard.limits import Limits
+from gprune_server.serve import LIMITS
 from gprune_vllm.settings import PruneSettings, flag_name
-from server.authentication import OPEN
-from server.limits import Limits
-from server.serve import LIMITS
 from tests.support.servers import API_KEY, Server
 
 ROOT = Path(__file__).parents[2]

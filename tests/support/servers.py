@@ -12,7 +12,7 @@ import httpx
 import openai
 import psutil
 
-from server.launch import LaunchedServer, launch
+from gprune_server.launch import LaunchedServer, launch
 
 START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
 MODEL = "tiny"

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from server.launch import LaunchedServer, LaunchError, launch
+from gprune_server.launch import LaunchedServer, LaunchError, launch
 
 
 class RunningServer:

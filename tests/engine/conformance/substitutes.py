@@ -20,14 +20,14 @@ from vllm.multimodal.media import ImageMediaIO, MediaConnector, MediaWithBytes
 from vllm.multimodal.utils import fetch_image
 from vllm.renderers.online_renderer import OnlineRenderer
 
+from gprune_server.api.renderer import PruneRenderer
+from gprune_server.api.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+from gprune_server.guard.authentication import Authentication
+from gprune_server.guard.limits import Limits
+from gprune_server.guard.media import GuardedImageIO, GuardedMediaConnector
+from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
-from server.authentication import Authentication
-from server.limits import Limits
-from server.media import GuardedImageIO, GuardedMediaConnector
-from server.metrics import PruneMetrics
-from server.renderer import PruneRenderer
-from server.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
 
 HELPERS: dict[str, dict[str, Any]] = {}
 """Helpers of vLLM's tests to replace, by module and name."""

@@ -44,15 +44,31 @@ def variables(stage: str, clean: Path) -> dict[str, str]:
 
 def test_installed_modules_are_the_wheels(clean: Path) -> None:
     printed = run(
-        clean, "-E", "-c", "import gprune_vllm, server; print(gprune_vllm.__file__, server.__file__)", cwd="/"
+        clean,
+        "-E",
+        "-c",
+        "import gprune_vllm, gprune_server; print(gprune_vllm.__file__, gprune_server.__file__)",
+        cwd="/",
     )
     assert [Path(path).is_relative_to(clean.parents[1]) for path in printed.stdout.split()] == [True, True]
 
 
-def test_cuda_images_entry_point_serves(clean: Path, checkpoint: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def crowded(tmp_path: Path) -> Path:
+    """A folder whose packages have the names of this repository's folders, and cannot be imported."""
+    for name in ("server", "evaluation", "loadtest", "deploy", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError(__name__)\n")
+    return tmp_path
+
+
+def test_cuda_images_entry_point_serves_from_any_folder(
+    clean: Path, checkpoint: Path, crowded: Path, tmp_path: Path
+) -> None:
     program, *arguments = command("cuda", "ENTRYPOINT")
     assert program == "vllm"
-    words = [str(clean), "-Pm", "vllm.entrypoints.cli.main", *arguments]
+    # With -m Python looks for modules in the working directory first.
+    words = ["env", "--chdir", str(crowded), str(clean), "-m", "vllm.entrypoints.cli.main", *arguments]
     recipe = Recipe(command=words, environment=variables("cuda", clean))
     with serve(checkpoint, tmp_path / "server.log", recipe=recipe) as running:
         answer = ask(running, [photos.china()], 0.7, max_tokens=4)

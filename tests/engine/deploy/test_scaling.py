@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.launch import free_port, launch
+from gprune_server.launch import free_port, launch
 from tests.support import photos
 from tests.support.questions import ask, messages, same
 from tests.support.servers import API_KEY, MODEL, Server, serve

@@ -1,4 +1,4 @@
-"""`gprune-view` draws what the server says stays."""
+"""`evaluation.view` draws what the server says stays."""
 
 from pathlib import Path
 

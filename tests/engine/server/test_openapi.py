@@ -19,7 +19,7 @@ def schema(server: Server) -> Any:
 
 
 def test_these_are_all_routes() -> None:
-    from server import routes
+    from gprune_server.api import routes
 
     routers = [value for value in vars(routes).values() if isinstance(value, APIRouter)]
     declared: Any = [route for router in routers for route in router.routes]

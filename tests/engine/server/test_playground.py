@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.scenes.scene import CROP
+from gprune_server import playground
 from gprune_vllm.plan import PruneSpec, plan_tokens
-from server import playground
 from tests.support import photos
 from tests.support.servers import API_KEY, Server
 from tests.support.tools import ROOT, require

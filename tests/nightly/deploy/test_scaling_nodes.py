@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.launch import LaunchedServer, free_port
+from gprune_server.launch import LaunchedServer, free_port
 from tests.support import photos
 from tests.support.oracle import Oracle, Positions
 from tests.support.questions import QUESTION, ask

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from server.launch import LaunchedServer, free_port
+from gprune_server.launch import LaunchedServer, free_port
 from tests.support.tools import ROOT, require
 
 SHIPPED = ROOT / "deploy/prometheus"

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from server import playground
+from gprune_server import playground
 from tests.support.image import DOCKERFILE, build_wheel, command, copied, environment, last, stages
 from tests.support.tools import BIN, ROOT, run, serve_arguments
 
@@ -119,10 +119,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    rooms = ("gprune_vllm", "server", "evaluation")
-    packages = {str(path.relative_to(ROOT)) for room in rooms for path in (ROOT / room).rglob("*.py")}
-    packages = {name for name in packages if not name.startswith("evaluation/demo/")}  # used from the repository
-    packages |= {f"server/playground/{name}" for name in (playground.PAGE, *playground.PARTS)}
+    rooms = (ROOT / "gprune_vllm", ROOT / "server" / "gprune_server")
+    packages = {str(path.relative_to(room.parent)) for room in rooms for path in room.rglob("*.py")}
+    packages |= {f"{room.name}/py.typed" for room in rooms}
+    packages |= {f"gprune_server/playground/{name}" for name in (playground.PAGE, *playground.PARTS)}
     metadata = {name for name in names if name.startswith(f"gprune_vllm-{PROJECT['version']}.dist-info/")}
     assert names - metadata == packages
     assert any(name.endswith("licenses/LICENSE") for name in metadata)
@@ -134,10 +134,9 @@ def test_wheel_names_its_entry_points(wheel: Path) -> None:
         zipfile.ZipFile(wheel).read(f"{wheel.name.split('-py3')[0]}.dist-info/entry_points.txt").decode()
     )
     assert {group: dict(points[group]) for group in points.sections()} == {
-        "console_scripts": {"gprune-serve": "server.serve:main", "gprune-view": "evaluation.view:main"},
+        "console_scripts": {"gprune-serve": "gprune_server.serve:main"},
         "vllm.general_plugins": {"gprune": "gprune_vllm.plugin:register"},
-        "vllm.endpoint_plugins": {"gprune": "server.plugin:GPruneEndpointPlugin"},
-        "lmms_eval.models": {"gprune": "evaluation.lmms:manifest"},
+        "vllm.endpoint_plugins": {"gprune": "gprune_server.plugin:GPruneEndpointPlugin"},
     }
 
 

@@ -72,7 +72,7 @@ def test_commands_have_arguments_that_their_programs_know() -> None:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    from server.serve import add_settings
+    from gprune_server.serve import add_settings
 
     commands = [shlex.split(line) for block in blocks(SCALING, "console") for line in block.splitlines()]
     parser = make_arg_parser(FlexibleArgumentParser())

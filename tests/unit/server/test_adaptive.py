@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.adaptive import HOLD, LEVELS, MARGIN, Controller, State
+from gprune_server.adaptive import HOLD, LEVELS, MARGIN, Controller, State
 
 percents = st.integers(0, 99).map(lambda percent: percent / 100)
 bounds = st.tuples(percents, percents).map(sorted)

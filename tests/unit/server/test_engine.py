@@ -6,9 +6,9 @@ from typing import Any
 
 from vllm.sampling_params import SamplingParams
 
+from gprune_server.engine import ObservedEngine
+from gprune_server.observe.observation import Outcome, PromptRecord
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from server.engine import ObservedEngine
-from server.observation import Outcome, PromptRecord
 
 ACCOUNT = VisualTokenAccount(input=200, kept=60, ratio=0.7)
 STATS = SimpleNamespace(

@@ -7,7 +7,7 @@ import pytest
 import vllm.envs
 from fastapi import FastAPI
 
-from server.plugin import GPruneEndpointPlugin
+from gprune_server.plugin import GPruneEndpointPlugin
 
 
 @pytest.mark.parametrize(("operators", "expected"), [(None, 75), ("9", 9)])

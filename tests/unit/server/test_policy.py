@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from vllm.v1.metrics.stats import SchedulerStats
 
+from gprune_server.api.renderer import PruneRenderer
+from gprune_server.api.usage import CURRENT_REQUEST, RequestRecord
+from gprune_server.observe.metrics import PruneMetrics
+from gprune_server.policy import AdaptivePolicy, start_policy
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.refusal import ADAPTIVE_KEY
 from gprune_vllm.settings import PruneSettings
-from server.metrics import PruneMetrics
-from server.policy import AdaptivePolicy, start_policy
-from server.renderer import PruneRenderer
-from server.usage import CURRENT_REQUEST, RequestRecord
 
 ADAPTIVE = PruneSettings(prune_policy="adaptive", adaptive_max_ratio=0.8, max_prune_ratio=0.6)
 CROWDED = SchedulerStats(num_waiting_reqs=8)

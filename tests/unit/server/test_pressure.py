@@ -4,7 +4,7 @@ import pytest
 from vllm.v1.metrics.loggers import StatLoggerManager
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
-from server.pressure import EXPIRY, KV_CACHE_BUSY, KV_CACHE_FULL, EnginePressure, pressure_of
+from gprune_server.pressure import EXPIRY, KV_CACHE_BUSY, KV_CACHE_FULL, EnginePressure, pressure_of
 
 
 class Clock:

@@ -9,8 +9,8 @@ import pytest
 from vllm.exceptions import RetryableRequestError
 from vllm.sampling_params import SamplingParams
 
-from server.engine import ObservedEngine
-from server.resending import RENDER_KEY
+from gprune_server.engine import ObservedEngine
+from gprune_server.resending import RENDER_KEY
 
 
 def output(finish_reason: str | None, *token_ids: int) -> Any:

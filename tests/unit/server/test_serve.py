@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gprune_vllm.settings import PruneSettings, flag_name
-from server import serve
-from server.serve import (
+from gprune_server import serve
+from gprune_server.serve import (
     build_parser,
     enable_plugins,
     export_settings,
     refuse_rust_frontend,
     report_dtype,
 )
+from gprune_vllm.settings import PruneSettings, flag_name
 from tests.support.servers import GPRUNE_SERVE, server_environment
 
 

@@ -16,7 +16,7 @@ from vllm.entrypoints.serve.instrumentator.health import router as health
 from vllm.exceptions import VLLMError
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from server.shutdown import PARTING, Drain, DrainingEngine
+from gprune_server.shutdown import PARTING, Drain, DrainingEngine
 
 CHAT = "/v1/chat/completions"
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from vllm.entrypoints.openai.responses.protocol import StreamingResponsesResponse
 from vllm.exceptions import RetryableRequestError, VLLMValidationError
 
-from server.stream_errors import with_error_event
+from gprune_server.stream_errors import with_error_event
 
 
 async def failing(error: Exception) -> AsyncIterator[Any]:

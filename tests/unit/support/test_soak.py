@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from server.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+from gprune_server.api.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
 from tests.nightly.server.endings import Ending, ending_of
 from tests.nightly.server.memory import Memory, is_flat
 from tests.nightly.server.traffic import BUDGETS, METHODS, RATIOS, WEIGHTS, Request, Traffic

@@ -1,0 +1,85 @@
+"""The routes whose bodies ask for pruning. Each replaces vLLM's own of the same path, and then calls it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from vllm.entrypoints.openai.chat_completion import api_router as chat
+from vllm.entrypoints.openai.responses import api_router as responses
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request
+from vllm.exceptions import VLLMValidationError
+
+from gprune_server.api.schema import Prunable, PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+from gprune_server.api.visual_token_schema import PruningChoices, VisualTokensRequest, VisualTokensResponse
+
+router = APIRouter(
+    dependencies=[Depends(validate_json_request)],
+    responses={
+        status.value: {"model": ErrorResponse}
+        for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
+    },
+)
+
+reading = APIRouter()
+"""Routes without a body."""
+
+STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"text/event-stream": {}}}}
+
+
+@router.post("/v1/chat/completions", responses=STREAM)
+async def create_chat_completion(request: PrunableChatRequest, raw_request: Request) -> Any:
+    """Complete a chat, with the images' visual tokens pruned as it asks."""
+    _check_served(request, raw_request)
+    return await chat.create_chat_completion(request, raw_request)
+
+
+@router.post("/v1/chat/completions/batch")
+async def create_batch_chat_completion(request: PrunableBatchRequest, raw_request: Request) -> Any:
+    """Complete several chats, with all images' visual tokens pruned as they ask."""
+    _check_served(request, raw_request)
+    return await chat.create_batch_chat_completion(request, raw_request)
+
+
+@router.post("/v1/responses", responses=STREAM)
+async def create_responses(request: PrunableResponsesRequest, raw_request: Request) -> Any:
+    """Create a response, with the images' visual tokens pruned as it asks."""
+    _check_served(request, raw_request)
+    return await responses.create_responses(request, raw_request)
+
+
+@reading.get("/v1/visual_tokens")
+async def describe_pruning(raw_request: Request) -> PruningChoices:
+    """Tell what requests may ask for."""
+    state = raw_request.app.state
+    _check_pruned(state)
+    choices: PruningChoices = state.gprune_visual_tokens.choices
+    return choices
+
+
+@router.post("/v1/visual_tokens", response_model_exclude_none=True)
+async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request) -> VisualTokensResponse:
+    """Show which visual tokens of images stay, as the engine would select them."""
+    state = raw_request.app.state
+    _check_pruned(state)
+    unknown = await state.openai_serving_models.registry.check_model(request.model)
+    if unknown is not None:
+        return JSONResponse(unknown.model_dump(), status_code=unknown.error.code)  # type: ignore[return-value]
+    shown: VisualTokensResponse = await state.gprune_visual_tokens.show(request)
+    return shown
+
+
+def _check_pruned(state: Any) -> None:
+    """Refuse to show selections of a model that gprune does not prune."""
+    if not state.gprune_serves:
+        raise VLLMValidationError("the served model is not one that gprune prunes", parameter="model")
+
+
+def _check_served(request: Prunable, raw_request: Request) -> None:
+    """Refuse pruning where the served model is not one that gprune prunes."""
+    if raw_request.app.state.gprune_serves:
+        return
+    for field in Prunable.model_fields:
+        if getattr(request, field) is not None:
+            raise VLLMValidationError(f"{field} is not supported by the served model", parameter=field)

@@ -1,0 +1,101 @@
+"""`/v1/visual_tokens`: which visual tokens of an image stay, computed by the engine that serves."""
+
+from typing import Any
+
+import vllm.envs
+from starlette.concurrency import run_in_threadpool
+from vllm.exceptions import VLLMValidationError
+from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
+
+from gprune_server.api.visual_token_schema import (
+    Group,
+    ImageTokens,
+    Plan,
+    PruningChoices,
+    VisualTokensRequest,
+    VisualTokensResponse,
+)
+from gprune_vllm.config import WORKER_EXTENSION, settings_of
+from gprune_vllm.inspection import Pixels
+from gprune_vllm.plan import PlannedImage, PruneSpec
+
+
+class VisualTokens:
+    """Shows selections of an engine that serves a LLaVA-NeXT.
+
+    Args:
+        engine_client: vLLM's.
+        model_name: what the server calls its model.
+    """
+
+    def __init__(self, engine_client: Any, model_name: str) -> None:
+        self._engine = engine_client
+        self._model_name = model_name
+        self._settings = settings_of(engine_client.model_config.hf_config)
+
+    @property
+    def choices(self) -> PruningChoices:
+        """What requests may ask for."""
+        settings = self._settings
+        return PruningChoices(
+            methods=list(settings.methods),
+            default_prune_ratio=settings.default_prune_ratio,
+            max_prune_ratio=settings.max_prune_ratio,
+        )
+
+    async def show(self, request: VisualTokensRequest) -> VisualTokensResponse:
+        """Answer a request.
+
+        Raises:
+            VLLMValidationError: it asks for what cannot be had.
+        """
+        if self._engine.vllm_config.parallel_config.worker_extension_cls != WORKER_EXTENSION:
+            raise VLLMValidationError("this server extends its workers otherwise (--worker-extension-cls)")
+        specs = request.specs(self._settings)
+        images = [await self._load(url) for url in request.images]
+        data = [await self._inspect(number, image, specs, request.scores) for number, image in enumerate(images)]
+        return VisualTokensResponse(model=self._model_name, data=data)
+
+    async def _load(self, url: str) -> Any:
+        """The picture of a URL, as a chat would load it."""
+        config = self._engine.model_config
+        connector = MEDIA_CONNECTOR_REGISTRY.load(
+            vllm.envs.VLLM_MEDIA_CONNECTOR,
+            allowed_local_media_path=config.allowed_local_media_path,
+            allowed_media_domains=config.allowed_media_domains,
+        )
+        return (await connector.fetch_image_async(url)).media
+
+    async def _inspect(self, number: int, image: Any, specs: list[PruneSpec], scored: bool) -> ImageTokens:
+        processor = self._engine.renderer.get_mm_processor()
+        tensor, planned = await run_in_threadpool(processor.plan_image, image, specs)
+        pixels, rows = Pixels.of(tensor), [image.row() for image in planned]
+        arguments = (pixels.data, pixels.dtype, list(pixels.shape), rows, scored)
+        results = await self._engine.collective_rpc("gprune_inspect", args=arguments)
+        found = next(result for result in results if result is not None)
+        plan = planned[0].plan
+        sides = {"base": (plan.patches_per_side,) * 2, "grid": (plan.grid_height, plan.grid_width)}
+        scores = found["scores"] or [None, None]
+        return ImageTokens(
+            index=number,
+            width=image.width,
+            height=image.height,
+            groups=[
+                Group(name=name, rows=rows, columns=columns, scores=each)  # type: ignore[arg-type]
+                for (name, (rows, columns)), each in zip(sides.items(), scores, strict=True)
+            ],
+            plans=[_plan(*each) for each in zip(planned, specs, found["kept"], strict=True)],
+        )
+
+
+def _plan(image: PlannedImage, spec: PruneSpec, kept: list[list[int]]) -> Plan:
+    plan = image.plan
+    ratio = spec.ratio if spec.budget is None else round(1 - plan.patches_kept / plan.patches, 4)
+    return Plan(
+        prune_ratio=ratio,
+        method=spec.method,
+        budget=spec.budget,
+        input=plan.input,
+        kept=plan.kept,
+        kept_indices=dict(zip(("base", "grid"), kept, strict=True)),
+    )

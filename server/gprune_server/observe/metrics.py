@@ -1,0 +1,157 @@
+"""Prometheus metrics of pruning, counted in the API process."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from vllm.v1.metrics.buckets import histogram_buckets
+
+from gprune_server.observe.observation import Outcome, PromptRecord
+from gprune_vllm.flops import DecoderShape
+from gprune_vllm.refusal import REASONS
+from gprune_vllm.settings import PruneSettings
+
+RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
+"""Values of the label `ratio_bucket`; the upper bound belongs to the bucket."""
+
+
+def ratio_bucket(ratio: float) -> str:
+    """The bounded label of a ratio."""
+    bounds = (0.0, 0.3, 0.5, 0.7, 1.0)
+    return next(name for name, bound in zip(RATIO_BUCKETS, bounds, strict=True) if ratio <= bound)
+
+
+class PruneMetrics:
+    """The collectors: an observer of prompts with images.
+
+    Args:
+        settings: the server's.
+        shape: of the language model, for what pruned tokens would have cost.
+        kv_element_size: bytes of one number in the KV cache.
+        registry: where the collectors register; vLLM's `/metrics` exposes the default one.
+    """
+
+    def __init__(
+        self,
+        settings: PruneSettings,
+        shape: DecoderShape,
+        kv_element_size: int,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._settings, self._shape, self._kv_element_size = settings, shape, kv_element_size
+        self._requests = Counter("gprune_requests", "Prompts with images.", ["method", "source"], registry=registry)
+        self._images = Counter("gprune_images", "Images.", ["ratio_bucket"], registry=registry)
+        self._visual_tokens = Counter(
+            "gprune_visual_tokens",
+            "Visual tokens of prompts with images, before pruning (input) and after it (kept).",
+            ["stage"],
+            registry=registry,
+        )
+        self._saved_tokens = Counter(
+            "gprune_prompt_tokens_saved", "Prompt tokens that pruning saved.", registry=registry
+        )
+        self._saved_bytes = Counter(
+            "gprune_kv_cache_saved_bytes", "KV-cache bytes that pruned tokens would have taken.", registry=registry
+        )
+        self._saved_flops = Counter(
+            "gprune_prefill_saved_flops",
+            "Floating-point operations that pruned tokens would have cost the language model's prefill.",
+            registry=registry,
+        )
+        self._generated = Counter(
+            "gprune_generation_tokens", "Tokens generated for prompts with images.", ["ratio_bucket"], registry=registry
+        )
+        self._refusals = Counter(
+            "gprune_refusals", "Requests refused because of their pruning.", ["reason"], registry=registry
+        )
+        self._ratio = Histogram(
+            "gprune_prune_ratio",
+            "Pruning ratio in force for a prompt with images.",
+            buckets=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
+            registry=registry,
+        )
+        self._adaptive_ratio = Gauge(
+            "gprune_adaptive_prune_ratio",
+            "Ratio that requests get which name none, now: the adaptive policy's, or the default.",
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self.adapted(settings.default_prune_ratio)
+        self._create_latencies(registry)
+        self._expose_zeros()
+
+    def _create_latencies(self, registry: CollectorRegistry) -> None:
+        first, between, whole = (
+            histogram_buckets(family) for family in ("time_to_first_token", "inter_token_latency", "request_latency")
+        )
+        named = {
+            "time_to_first_token": ("Time to the first token of prompts with images.", first),
+            "inter_token_latency": ("Mean time between output tokens of a prompt with images.", between),
+            "e2e_request_latency": ("End-to-end latency of prompts with images.", whole),
+            "request_queue_time": ("Time that prompts with images wait to be scheduled.", whole),
+        }
+        self._latencies = {
+            name: Histogram(f"gprune_{name}_seconds", text, ["ratio_bucket"], buckets=buckets, registry=registry)
+            for name, (text, buckets) in named.items()
+        }
+
+    def _expose_zeros(self) -> None:
+        """Series that never were are missing from queries; those known in advance start at zero."""
+        for stage in ("input", "kept"):
+            self._visual_tokens.labels(stage)
+        for method in self._settings.methods:
+            for source in ("request", "default" if self._settings.prune_policy == "fixed" else "adaptive"):
+                self._requests.labels(method, source)
+        for reason in REASONS:
+            self._refusals.labels(reason)
+        for bucket in RATIO_BUCKETS:
+            for collector in (self._images, self._generated, *self._latencies.values()):
+                collector.labels(bucket)
+
+    def describe(self, model_name: str, version: str, registry: CollectorRegistry = REGISTRY) -> None:
+        """Expose what is being served. Gauges set to 1: `Info` does not work across processes."""
+        labels = {
+            "model_name": model_name,
+            "method": self._settings.prune_method,
+            "stage": self._settings.prune_stage,
+            "positions": self._settings.prune_positions,
+            "version": version,
+        }
+        info = Gauge("gprune_info", "What is served.", [*labels], registry=registry, multiprocess_mode="max")
+        info.labels(**labels).set(1)
+        limit = 1.0 if self._settings.max_prune_ratio is None else self._settings.max_prune_ratio
+        for name, text, value in (
+            ("default", "Ratio of requests that name none.", self._settings.default_prune_ratio),
+            ("max", "Largest ratio a request may name; 1 where there is no limit.", limit),
+        ):
+            Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max").set(value)
+
+    def started(self, prompt: PromptRecord) -> None:
+        """Count a prompt with images that goes to the engine."""
+        account, tokens = prompt.account, prompt.prompt_tokens
+        dropped = account.input - account.kept
+        self._requests.labels(account.method, account.source).inc()
+        self._images.labels(ratio_bucket(account.ratio)).inc(account.images)
+        self._visual_tokens.labels("input").inc(account.input)
+        self._visual_tokens.labels("kept").inc(account.kept)
+        self._ratio.observe(account.ratio)
+        self._saved_tokens.inc(dropped)
+        self._saved_bytes.inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
+        self._saved_flops.inc(self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens))
+
+    def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
+        """Observe how it was answered, if it was."""
+        if outcome is None:
+            return
+        bucket = ratio_bucket(prompt.account.ratio)
+        self._generated.labels(bucket).inc(outcome.tokens)
+        self._latencies["time_to_first_token"].labels(bucket).observe(outcome.time_to_first_token)
+        self._latencies["request_queue_time"].labels(bucket).observe(outcome.queue_time)
+        self._latencies["e2e_request_latency"].labels(bucket).observe(outcome.end_to_end)
+        if outcome.inter_token is not None:
+            self._latencies["inter_token_latency"].labels(bucket).observe(outcome.inter_token)
+
+    def adapted(self, ratio: float) -> None:
+        """Expose the ratio that requests get which name none."""
+        self._adaptive_ratio.set(ratio)
+
+    def refused(self, reason: str) -> None:
+        """Count a request refused because of its pruning."""
+        self._refusals.labels(reason).inc()

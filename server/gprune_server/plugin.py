@@ -1,0 +1,149 @@
+"""vLLM's entry point into the HTTP layer."""
+
+import os
+from argparse import Namespace
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+from prometheus_client.multiprocess import MultiProcessCollector
+from vllm.config import VllmConfig
+from vllm.config.model import get_served_model_name
+from vllm.entrypoints.generate.api_router import init_generate_state
+from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
+from vllm.entrypoints.serve.utils.request_logger import RequestLogger
+from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
+from vllm.renderers.chat_utils import load_chat_template
+from vllm.utils.torch_utils import get_kv_cache_torch_dtype
+
+from gprune_server import playground
+from gprune_server.api.renderer import PruneRenderer
+from gprune_server.api.routes import reading, router
+from gprune_server.api.usage import UsageReporter
+from gprune_server.api.visual_tokens import VisualTokens
+from gprune_server.engine import ObservedEngine
+from gprune_server.errors import handle_errors
+from gprune_server.guard.admission import Admission
+from gprune_server.guard.authentication import Authentication
+from gprune_server.guard.body_limit import BodyLimit
+from gprune_server.guard.limits import Limits
+from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
+from gprune_server.observe.access_log import AccessLog
+from gprune_server.observe.metrics import PruneMetrics
+from gprune_server.observe.observation import Observer
+from gprune_server.observe.tracing import annotate_spans
+from gprune_server.policy import start_policy
+from gprune_server.shutdown import Drain, DrainingEngine
+from gprune_vllm.config import SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.flops import DecoderShape
+from gprune_vllm.settings import PruneSettings
+from gprune_vllm.timing import metrics_directory
+
+KEEP_ALIVE = 75
+"""Seconds until an idle connection is closed. Load balancers keep theirs for 60.
+
+vLLM's 5 are also those of the openai client. uvloop runs timers before it reads: a busy server closes a connection on
+which the next request has arrived already, and its client gets a read error in place of an answer."""
+AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
+
+
+class GPruneEndpointPlugin:
+    """`vllm.plugins.endpoint_plugins.interface.EndpointPlugin` (vLLM 0.32) for servers of LLaVA-NeXT.
+
+    Generating handlers are built anew, by vLLM's own function, around a renderer that knows about pruning. A server
+    of another model keeps its own. Limits on what clients send hold on any.
+    """
+
+    name = "gprune"
+    required_tasks = ("generate",)
+
+    def attach_router(self, app: FastAPI) -> None:
+        app.include_router(router)
+        app.include_router(reading)
+        if PruneSettings.load().playground:
+            app.include_router(playground.router)
+        handle_errors(app)
+        app.state.gprune_limits = Limits.load()
+        app.add_middleware(Admission)
+        app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)
+        app.add_middleware(Drain)
+        # Around all others, vLLM's own authentication among them: vLLM adds last what this flag of its own names.
+        app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
+        if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
+            MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
+        os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
+        os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # read once the app is built
+
+    async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
+        if engine_client is not None:
+            state.engine_client = DrainingEngine(engine_client)
+        state.gprune_serves = engine_client is not None and hasattr(
+            engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
+        )
+        if not state.gprune_serves:
+            return
+        settings = settings_of(engine_client.model_config.hf_config)
+        metrics = _metrics(settings, engine_client.vllm_config)
+        request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
+        limit = state.gprune_limits.max_request_sequences
+        state.online_renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
+        state.online_renderer.policy = start_policy(settings, engine_client, metrics)
+        state.serving_tokenization.online_renderer = state.online_renderer
+        await init_generate_state(
+            ObservedEngine(engine_client, _observers(settings, metrics), limit),
+            state,
+            args,
+            request_logger,
+            ("generate",),
+            resolve_default_chat_template_kwargs(args),
+        )
+        state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
+        for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
+            setattr(state, handler, UsageReporter(getattr(state, handler)))
+
+
+def _renderer(
+    settings: PruneSettings,
+    metrics: PruneMetrics,
+    max_sequences: int,
+    engine_client: Any,
+    args: Namespace,
+    request_logger: RequestLogger | None,
+) -> PruneRenderer:
+    """A renderer with the arguments that vLLM's `init_app_state` gives to its own."""
+    return PruneRenderer(
+        settings,
+        metrics,
+        max_sequences,
+        model_config=engine_client.model_config,
+        renderer=engine_client.renderer,
+        request_logger=request_logger,
+        chat_template=load_chat_template(args.chat_template),
+        chat_template_content_format=args.chat_template_content_format,
+        trust_request_chat_template=args.trust_request_chat_template,
+        trust_request_mm_kwargs=args.trust_request_mm_kwargs,
+        enable_auto_tools=args.enable_auto_tool_choice,
+        tool_parser=args.tool_call_parser,
+        tool_strict_level=args.tool_strict_level,
+        reasoning_parser=args.structured_outputs_config.reasoning_parser,
+        default_chat_template_kwargs=resolve_default_chat_template_kwargs(args),
+        log_error_stack=args.log_error_stack,
+    )
+
+
+def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:
+    """What is told of each prompt with images."""
+    optional = (annotate_spans(), AccessLog() if settings.prune_access_log else None)
+    return [metrics, *(observer for observer in optional if observer is not None)]
+
+
+def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:
+    """This process's collectors, the workers' among them."""
+    model_config, cache_dtype = vllm_config.model_config, vllm_config.cache_config.cache_dtype
+    element_size = get_kv_cache_torch_dtype(cache_dtype, model_config.dtype).itemsize
+    metrics = PruneMetrics(settings, DecoderShape.of(model_config.hf_text_config), element_size)
+    metrics.describe(get_served_model_name(model_config.model, model_config.served_model_name), version("gprune-vllm"))
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        MultiProcessCollector(REGISTRY, path=metrics_directory())
+    return metrics

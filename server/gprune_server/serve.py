@@ -1,0 +1,114 @@
+"""`gprune-serve`: vLLM's `serve` with the pruning settings as flags."""
+
+import os
+from argparse import SUPPRESS, Namespace
+from importlib.metadata import entry_points
+
+from gprune_server.dtype import default_dtype
+from gprune_server.guard.limits import Limits
+from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
+
+PLUGIN_NAME = "gprune"
+GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
+    "gprune": (PruneSettings, "Visual token pruning."),
+    "gprune-limits": (Limits, "What is taken from clients at most."),
+}
+"""Flags by the name under which `--help=NAME` lists them."""
+LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
+"""Flags of vLLM's own that by default have no limit, or as the seconds to finish requests in have none."""
+
+
+def main() -> None:
+    """Parse the command line, validate the settings, and serve."""
+    enable_plugins()  # first: vLLM reads it while it builds its parser
+
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
+    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
+    from vllm.logger import configure_logging_from_args
+
+    cli_env_setup()
+    parser = build_parser()
+    args = parser.parse_args()
+    try:
+        export_settings(args)
+        refuse_rust_frontend()
+    except ValueError as error:
+        parser.error(str(error))
+    configure_logging_from_args(args)
+    report_dtype(args)
+    validate_parsed_serve_args(args)
+    ServeSubcommand.cmd(args)
+
+
+def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # noqa: F821
+    """Make the parser of `vllm serve` with the settings as further flags, and defaults that fit the processor."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = make_arg_parser(FlexibleArgumentParser(prog="gprune-serve", description=__doc__))
+    parser.epilog = VLLM_SUBCMD_PARSER_EPILOG.format(subcmd="serve")
+    add_settings(parser)
+    parser.set_defaults(dtype=default_dtype())
+    return parser
+
+
+def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
+    """Add a flag for each field of the settings, and limit what vLLM does not."""
+    for title, (settings, description) in GROUPS.items():
+        group = parser.add_argument_group(title, f"{description} Each flag is also an environment variable.")
+        for name, field in settings.model_fields.items():
+            text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
+            switch = {"action": "store_true"} if field.annotation is bool else {}
+            group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
+    parser.set_defaults(**LIMITS)
+
+
+def report_dtype(args: Namespace) -> None:
+    """Say why a model is served in another data type than it was saved in."""
+    from vllm.logger import init_logger
+
+    if args.dtype == default_dtype() == "float32":
+        init_logger(f"vllm.{__name__}").info(
+            "This processor has no bfloat16 instructions: serving in float32. --dtype bfloat16 overrides."
+        )
+
+
+def export_settings(args: Namespace) -> None:
+    """Validate the flags given and hand them, as environment variables, to the processes vLLM starts.
+
+    Raises:
+        ValueError: a setting is invalid; the message names the flag.
+    """
+    for settings, _ in GROUPS.values():
+        given = {name: value for name, value in vars(args).items() if name in settings.model_fields}
+        settings.load(**given)
+        os.environ.update({environment_name(name): str(value) for name, value in given.items()})
+
+
+def enable_plugins() -> None:
+    """Add gprune to the plugins vLLM loads. HTTP plugins load only by name, and naming one hides all unnamed ones."""
+    named = os.environ.get("VLLM_PLUGINS")
+    names = set(named.split(",")) if named is not None else _installed_plugins()
+    os.environ["VLLM_PLUGINS"] = ",".join(sorted(name for name in names | {PLUGIN_NAME} if name))
+
+
+def _installed_plugins() -> set[str]:
+    """Plugins that vLLM loads without being told to: all but those that add HTTP routes."""
+    groups = ("general", "platform", "io_processor", "stat_logger")
+    return {plugin.name for group in groups for plugin in entry_points(group=f"vllm.{group}_plugins")}
+
+
+def refuse_rust_frontend() -> None:
+    """Raises:
+    ValueError: vLLM's Rust frontend is asked for, which has no Python routes.
+    """
+    import vllm.envs
+
+    if vllm.envs.VLLM_USE_RUST_FRONTEND:
+        raise ValueError("VLLM_USE_RUST_FRONTEND=1 serves no plugin's routes; unset it to serve with gprune")
+
+
+if __name__ == "__main__":
+    main()
