@@ -1,4 +1,4 @@
-"""Run lmms-eval with the backend `gprune` added. From the repository: `python -m evaluation.lmms --model gprune ...`."""
+"""Run lmms-eval with the backend `gprune` added: `python -m evaluation.lmms --model gprune` in the repository."""
 
 from lmms_eval.cli.dispatch import main  # type: ignore[import-not-found]
 from lmms_eval.models import MODEL_REGISTRY_V2  # type: ignore[import-not-found]
