@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from evaluation.cost import CostModel
-from gprune_vllm.layout import grid_index
+from gprune_vllm.families.layout import grid_index
+from gprune_vllm.families.pruning import keep_patches
 from gprune_vllm.plan import TokenPlan
-from gprune_vllm.pruning import keep_patches
 
 
 @dataclass(frozen=True, slots=True)

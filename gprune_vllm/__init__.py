@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
 
 if TYPE_CHECKING:
-    from gprune_vllm.graph import gprune_scores
-    from gprune_vllm.selection import Selection
-    from gprune_vllm.selectors import register_merger, register_selector, select_tokens
+    from gprune_vllm.methods.gprune import gprune_scores
+    from gprune_vllm.methods.registry import register_merger, register_selector, select_tokens
+    from gprune_vllm.methods.selection import Selection
 
 __all__ = [
     "PruneSpec",
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Selection": "selection",
-    "gprune_scores": "graph",
-    "register_merger": "selectors",
-    "register_selector": "selectors",
-    "select_tokens": "selectors",
+    "Selection": "methods.selection",
+    "gprune_scores": "methods.gprune",
+    "register_merger": "methods.registry",
+    "register_selector": "methods.registry",
+    "select_tokens": "methods.registry",
 }
 
 

@@ -17,9 +17,9 @@ def register() -> None:
     from vllm.model_executor.models import ModelRegistry
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
-    from gprune_vllm.config import GPruneLlavaNextConfig
+    from gprune_vllm.adapter.config import GPruneLlavaNextConfig
 
-    ModelRegistry.register_model(ARCHITECTURE, "gprune_vllm.model:GPruneLlavaNextForConditionalGeneration")
+    ModelRegistry.register_model(ARCHITECTURE, "gprune_vllm.adapter.model:GPruneLlavaNextForConditionalGeneration")
     MODELS_CONFIG_MAP[ARCHITECTURE] = GPruneLlavaNextConfig
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from evaluation.figures.canvas import save, subplots
 from evaluation.figures.pictures import WIDTH, picture_heights, show
 from evaluation.offline import OfflineModel
-from gprune_vllm.graph import gprune_scores, initial_scores
+from gprune_vllm.methods.gprune import gprune_scores, initial_scores
 
 ITERATIONS = (1, 3, 5, 7)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gprune_vllm.graph import cosine_similarity, edge_weights, initial_scores, propagate
+from gprune_vllm.methods.gprune import cosine_similarity, edge_weights, initial_scores, propagate
 
 THRESHOLD, TEMPERATURE, ITERATIONS = 0.5, 0.03, 5
 
@@ -30,7 +30,7 @@ def released_top_k(features: Tensor, keep: int) -> Tensor:
 
 
 def parts_of(features: Tensor, keep: int) -> dict[str, Callable[[], object]]:
-    """Name the steps of `gprune_vllm.graph.gprune_scores`, each to be run by itself on what the one before leaves.
+    """Name the steps of `gprune_scores`, each to be run by itself on what the one before leaves.
 
     Args:
         features: `[num_tokens, hidden_size]`.

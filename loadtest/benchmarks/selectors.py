@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from gprune_vllm.methods.registry import select_tokens, selector_names
 from gprune_vllm.plan import PruneSpec
-from gprune_vllm.selectors import select_tokens, selector_names
 from loadtest.arguments import positive
 from loadtest.benchmarks.features import features_of, seen_of
 from loadtest.benchmarks.released import parts_of, released_top_k

@@ -35,10 +35,10 @@ from gprune_server.observe.observation import Observer
 from gprune_server.observe.tracing import annotate_spans
 from gprune_server.policy import start_policy
 from gprune_server.shutdown import Drain, DrainingEngine
-from gprune_vllm.config import SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
+from gprune_vllm.adapter.timing import metrics_directory
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
-from gprune_vllm.timing import metrics_directory
 
 KEEP_ALIVE = 75
 """Seconds until an idle connection is closed. Load balancers keep theirs for 60.

@@ -104,7 +104,8 @@ def test_files_named_in_the_design_exist() -> None:
 def test_selector_of_the_design_notes_works() -> None:
     import torch
 
-    from gprune_vllm import select_tokens, selectors
+    from gprune_vllm import select_tokens
+    from gprune_vllm.methods import registry
 
     (program,) = re.findall(r"```python\n(.*?)```", DESIGN, re.DOTALL)
     exec(program, {})
@@ -112,4 +113,4 @@ def test_selector_of_the_design_notes_works() -> None:
         features = torch.tensor([[1.0, 5.0], [2.0, 2.0], [4.0, 0.0]])
         assert select_tokens(features, 2, "brightest").index.tolist() == [0, 2]
     finally:
-        del selectors._METHODS["brightest"]
+        del registry._METHODS["brightest"]

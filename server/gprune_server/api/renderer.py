@@ -14,7 +14,7 @@ from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.policy import AdaptivePolicy
 from gprune_server.resending import RENDER_KEY
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from gprune_vllm.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
+from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
 from gprune_vllm.settings import PruneSettings
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from vllm.exceptions import VLLMValidationError
 
+from gprune_vllm.adapter.refusal import BUDGET_KEY, METHOD_KEY, RATIO_KEY, resolve_request
 from gprune_vllm.plan import PruneSpec
-from gprune_vllm.refusal import BUDGET_KEY, METHOD_KEY, RATIO_KEY, resolve_request
 
 MOST_PLANS = 64
 """Ratios or budgets, times methods, in one request."""

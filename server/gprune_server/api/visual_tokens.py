@@ -15,8 +15,8 @@ from gprune_server.api.visual_token_schema import (
     VisualTokensRequest,
     VisualTokensResponse,
 )
-from gprune_vllm.config import WORKER_EXTENSION, settings_of
-from gprune_vllm.inspection import Pixels
+from gprune_vllm.adapter.config import WORKER_EXTENSION, settings_of
+from gprune_vllm.adapter.inspection import Pixels
 from gprune_vllm.plan import PlannedImage, PruneSpec
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
+from gprune_vllm.families.pruning import insert_newlines, keep_patches
+from gprune_vllm.methods.registry import select_tokens, selector_names
 from gprune_vllm.plan import PruneSpec, plan_tokens
-from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
-from gprune_vllm.pruning import insert_newlines, keep_patches
-from gprune_vllm.selectors import select_tokens, selector_names
 from loadtest.benchmarks.features import HEAD_SIZE, features_of, seen_of
 from tests.support.engine import engine
 from tests.support.photos import generated
@@ -85,7 +85,7 @@ def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
 
 
 def test_an_engine_never_waits_while_it_prunes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration as Model
+    from gprune_vllm.adapter.model import GPruneLlavaNextForConditionalGeneration as Model
 
     calls: list[str] = []
 

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gprune_vllm.graph import gprune_scores
+from gprune_vllm.methods.gprune import gprune_scores
 from tests.support import photos
 from tests.support.oracle import Oracle
 from tests.support.questions import ask

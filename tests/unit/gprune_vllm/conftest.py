@@ -12,9 +12,9 @@ from vllm.model_executor.models import config as vllm_config
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.tokenizers import cached_tokenizer_from_config
 
-from gprune_vllm.config import SETTINGS_ATTRIBUTE
+from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE
+from gprune_vllm.adapter.processor import GPruneLlavaNextMultiModalProcessor
 from gprune_vllm.plugin import register
-from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
 from gprune_vllm.settings import PruneSettings
 
 Build = Callable[..., GPruneLlavaNextMultiModalProcessor]

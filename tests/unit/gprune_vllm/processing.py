@@ -7,8 +7,8 @@ from vllm.multimodal.cache import BaseMultiModalProcessorCache
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
+from gprune_vllm.adapter.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
 from gprune_vllm.plan import PlannedImage, TokenPlan
-from gprune_vllm.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.support import GEOMETRIES
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 from vllm.multimodal.inputs import MultiModalBatchedField, MultiModalFieldElem, MultiModalKwargsItem
 
-from gprune_vllm.model import GPruneLlavaNextForConditionalGeneration, _tower_attention
+from gprune_vllm.adapter.model import GPruneLlavaNextForConditionalGeneration, _tower_attention
+from gprune_vllm.adapter.positions import PositionOffsets
+from gprune_vllm.methods.registry import needs_attention, select_tokens
 from gprune_vllm.plan import PlannedImage, TokenPlan
-from gprune_vllm.positions import PositionOffsets
-from gprune_vllm.selectors import needs_attention, select_tokens
 from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import Geometry, Size, transformers_layout
 

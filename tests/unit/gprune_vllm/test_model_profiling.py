@@ -9,7 +9,7 @@ from vllm.engine.arg_utils import EngineArgs
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.encoder_budget import MultiModalBudget
 
-from gprune_vllm.model import _crop_limit
+from gprune_vllm.adapter.model import _crop_limit
 from gprune_vllm.plan import largest_plan
 from tests.unit.gprune_vllm.processing import DEMO
 

@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from vllm.multimodal.utils import group_and_batch_mm_items
 
-from gprune_vllm.layout import grid_index, grid_positions, newline_positions
-from gprune_vllm.positions import PositionOffsets, append_offsets, split_offsets
-from gprune_vllm.pruning import insert_newlines, keep_patches
-from gprune_vllm.selectors import select_tokens
+from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
+from gprune_vllm.families.layout import grid_index, grid_positions, newline_positions
+from gprune_vllm.families.pruning import insert_newlines, keep_patches
+from gprune_vllm.methods.registry import select_tokens
 from tests.unit.gprune_vllm.stub_model import image_item, stub_model
 from tests.unit.gprune_vllm.support import GEOMETRIES, METHODS, SMALL, seen_of
 

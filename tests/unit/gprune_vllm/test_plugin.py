@@ -9,7 +9,7 @@ import vllm
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models import config as vllm_config
 
-from gprune_vllm.config import GPruneLlavaNextConfig
+from gprune_vllm.adapter.config import GPruneLlavaNextConfig
 from gprune_vllm.plugin import ARCHITECTURE, register
 
 
@@ -24,7 +24,7 @@ def test_llava_next_becomes_the_pruning_one() -> None:
     register()
     registered = ModelRegistry.models[ARCHITECTURE]
     assert (registered.module_name, registered.class_name) == (
-        "gprune_vllm.model",
+        "gprune_vllm.adapter.model",
         "GPruneLlavaNextForConditionalGeneration",
     )
     assert vllm_config.MODELS_CONFIG_MAP[ARCHITECTURE] is GPruneLlavaNextConfig
@@ -56,7 +56,11 @@ def test_registering_does_not_import_the_model() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = result.stdout.splitlines()[-1].split()
     assert "gprune_vllm.plugin" in loaded
-    assert not {"gprune_vllm.model", "gprune_vllm.processor", "vllm.model_executor.models.llava_next"} & set(loaded)
+    assert not {
+        "gprune_vllm.adapter.model",
+        "gprune_vllm.adapter.processor",
+        "vllm.model_executor.models.llava_next",
+    } & set(loaded)
 
 
 @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0", "0.320.0", "dev"])
@@ -72,7 +76,7 @@ def test_another_vllm_is_refused_with_the_supported_one(version: str, monkeypatc
 def test_every_build_of_the_supported_vllm_is_accepted(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "__version__", version)
     register()
-    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.model"
+    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.adapter.model"
 
 
 def test_vllm_finds_the_plugin_by_its_name() -> None:

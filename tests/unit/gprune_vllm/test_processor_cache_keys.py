@@ -8,7 +8,7 @@ from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcess
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY
-from gprune_vllm.processor import GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.adapter.processor import GPruneLlavaNextMultiModalProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process

@@ -11,8 +11,8 @@ from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.usage import CURRENT_REQUEST, RequestRecord
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.policy import AdaptivePolicy, start_policy
+from gprune_vllm.adapter.refusal import ADAPTIVE_KEY
 from gprune_vllm.flops import DecoderShape
-from gprune_vllm.refusal import ADAPTIVE_KEY
 from gprune_vllm.settings import PruneSettings
 
 ADAPTIVE = PruneSettings(prune_policy="adaptive", adaptive_max_ratio=0.8, max_prune_ratio=0.6)

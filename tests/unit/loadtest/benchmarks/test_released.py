@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gprune_vllm.selectors import select_tokens
+from gprune_vllm.methods.registry import select_tokens
 from loadtest.benchmarks.features import features_of, seen_of
 from loadtest.benchmarks.released import released_top_k
 from tests.support import oracle_methods

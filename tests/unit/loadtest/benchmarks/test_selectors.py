@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gprune_vllm.selectors import selector_names
+from gprune_vllm.methods.registry import selector_names
 from loadtest.benchmarks.__main__ import main
 
 

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from gprune_server.observe.metrics import RATIO_BUCKETS, PruneMetrics, ratio_bucket
 from gprune_server.observe.observation import Outcome, PromptRecord
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.adapter.refusal import REASONS
 from gprune_vllm.flops import DecoderShape
-from gprune_vllm.refusal import REASONS
 from gprune_vllm.settings import PruneSettings
 
 SHAPE = DecoderShape(hidden_size=8, intermediate_size=16, layers=2, heads=2, kv_heads=1, head_size=4)

@@ -1,0 +1,1 @@
+"""vLLM-generic code: it takes a family and knows none."""

@@ -1,0 +1,110 @@
+"""What the plugin changes in vLLM's configuration, and what it refuses at start-up."""
+
+from typing import TYPE_CHECKING, Any
+
+from vllm.model_executor.models.config import VerifyAndUpdateConfig
+
+from gprune_vllm.adapter.timing import create_metrics_directory
+from gprune_vllm.settings import PruneSettings
+
+if TYPE_CHECKING:
+    from vllm.config import ModelConfig, VllmConfig
+
+WORKER_EXTENSION = "gprune_vllm.adapter.inspection.InspectingWorker"
+ENCODER_CACHE_MANAGER = "gprune_vllm.adapter.encoder_budget.CropBudget"
+SETTINGS_ATTRIBUTE = "gprune_settings"
+"""Attribute of the HF configuration that carries the settings from the API process into every other process."""
+
+# What sets by default what a field of a request asks for; a server has no budget by default.
+_FLAGS_INSTEAD = {
+    "prune_ratio": "--default-prune-ratio",
+    "visual_token_budget": "--default-prune-ratio",
+    "adaptive_prune_ratio": "--prune-policy adaptive",
+    "prune_method": "--prune-method",
+}
+
+
+class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
+    """Configuration hook of `LlavaNextForConditionalGeneration`.
+
+    Changes against `vllm.model_executor.models.config.VerifyAndUpdateConfig` (vLLM 0.32):
+    - stores the validated settings on the HF configuration, which vLLM sends to all its processes;
+    - makes the folder where workers write metrics;
+    - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
+      request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
+    - lets workers show their selection, unless the operator extends them otherwise;
+    - holds each step to the crops whose memory was profiled, unless the operator names another encoder cache manager;
+    - refuses what cannot work, by name and with the way out.
+    """
+
+    @staticmethod
+    def verify_and_update_model_config(model_config: "ModelConfig") -> None:
+        settings = PruneSettings.load().with_methods(_registered_methods())
+        hf_config = model_config.hf_config
+        _check_features(hf_config)
+        _check_processor_kwargs(model_config)
+        setattr(hf_config, SETTINGS_ATTRIBUTE, settings.model_dump())
+        create_metrics_directory()
+        if settings.prune_positions == "original":
+            # The numbers are never read: they only say that positions have three channels.
+            hf_config.rope_parameters = {"mrope_section": [1, 1, 1]}
+
+    @staticmethod
+    def verify_and_update_config(vllm_config: "VllmConfig") -> None:
+        if not vllm_config.parallel_config.worker_extension_cls:
+            vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
+        if vllm_config.ec_manager_config.encoder_cache_manager_cls is None:
+            vllm_config.ec_manager_config.encoder_cache_manager_cls = ENCODER_CACHE_MANAGER
+        if settings_of(vllm_config.model_config.hf_config).prune_positions == "original":
+            _check_original_positions(vllm_config)
+
+
+def settings_of(hf_config: Any) -> PruneSettings:
+    """The settings that `GPruneLlavaNextConfig` stored on an HF configuration."""
+    return PruneSettings(**getattr(hf_config, SETTINGS_ATTRIBUTE))
+
+
+def _registered_methods() -> list[str]:
+    from gprune_vllm.methods.registry import selector_names  # torch, which is not needed to register
+
+    return selector_names()
+
+
+def _check_features(hf_config: Any) -> None:
+    """Refuse a feature selection that does not leave one token a patch: vLLM's own class fails on the first image."""
+    tower, strategy = hf_config.vision_config.model_type, hf_config.vision_feature_select_strategy
+    # CLIP puts a class token before the patches, which "default" drops; SigLIP has none to drop.
+    expected = {"clip_vision_model": "default", "siglip_vision_model": "full"}.get(tower)
+    if expected is None:
+        raise ValueError(f"vision tower {tower!r} is not supported: LLaVA-NeXT on vLLM runs CLIP and SigLIP towers")
+    if strategy != expected:
+        raise ValueError(
+            f"vision_feature_select_strategy {strategy!r} does not leave one token a patch of a {tower}; "
+            f'start with --hf-overrides \'{{"vision_feature_select_strategy": "{expected}"}}\''
+        )
+
+
+def _check_processor_kwargs(model_config: "ModelConfig") -> None:
+    """Refuse pruning among the server's processor arguments: vLLM leaves those out of its cache keys."""
+    multimodal_config = model_config.multimodal_config
+    kwargs = (multimodal_config.mm_processor_kwargs if multimodal_config else None) or {}
+    for field, flag in _FLAGS_INSTEAD.items():
+        if field in kwargs:
+            raise ValueError(f"{field} in --mm-processor-kwargs would corrupt caches; use {flag}")
+
+
+def _check_original_positions(vllm_config: "VllmConfig") -> None:
+    """Refuse what runs the language model without the first rank's position offsets."""
+    speculative = vllm_config.speculative_config
+    obstacles = {
+        "--pipeline-parallel-size above 1": vllm_config.parallel_config.pipeline_parallel_size > 1,
+        "speculative decoding with a draft model": speculative is not None
+        and speculative.method not in ("ngram", "ngram_gpu", "suffix"),
+        "microbatching (--enable-dbo, --ubatch-size)": vllm_config.parallel_config.use_ubatching,
+        "--ec-transfer-config": vllm_config.ec_transfer_config is not None,
+    }
+    for obstacle, present in obstacles.items():
+        if present:
+            raise ValueError(
+                f"{obstacle} does not work with --prune-positions original; start with --prune-positions contiguous"
+            )
