@@ -1,1 +1,1 @@
-"""The FastAPI layer of gprune-vllm: requests that name a pruning ratio, usage and metrics that show what it saved."""
+"""FastAPI layer of gprune-vllm: pruning per request, with usage reports and metrics."""

@@ -1,16 +1,16 @@
-"""The data type that suits the processor."""
+"""Default data type of the model, chosen by processor."""
 
 from collections.abc import Mapping
 from typing import Any
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
-"""torch's names for the instructions: two of x86, one of ARM."""
+"""torch's names of bfloat16 instruction sets: two of x86, one of Arm."""
 
 
 def default_dtype() -> str:
-    """Choose `--dtype` where nobody names it: `float32` on a CPU without bfloat16 instructions, elsewhere `auto`.
+    """Return the default of `--dtype`: `float32` on a CPU without bfloat16 instructions, otherwise `auto`.
 
-    Without them a CPU is several times slower in bfloat16 than in float32: docs/operations.md.
+    Such a CPU is several times slower in bfloat16 than in float32: see docs/operations.md.
     """
     import torch
     from vllm.platforms import current_platform
@@ -20,11 +20,11 @@ def default_dtype() -> str:
 
 
 def has_bfloat16(capabilities: Mapping[str, Any]) -> bool:
-    """Whether a processor computes in bfloat16.
+    """Return whether a processor has bfloat16 instructions.
 
     Args:
-        capabilities: what `torch.cpu.get_capabilities` says. Architectures for which it lists no such instruction are
-            left to vLLM, and so count as having them.
+        capabilities: result of `torch.cpu.get_capabilities`. If it lists none of `BFLOAT16`, as on other
+            architectures, the result is true and the choice is vLLM's.
     """
     listed = [capabilities[name] for name in BFLOAT16 if name in capabilities]
     return any(listed) or not listed

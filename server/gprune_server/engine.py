@@ -1,4 +1,4 @@
-"""The engine as the serving handlers see it, with every prompt with images observed on its way."""
+"""Engine client of the serving handlers, which observes every prompt with images."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,11 +13,11 @@ from gprune_vllm.account import ACCOUNT_KEY
 
 
 class ObservedEngine:
-    """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32).
+    """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32). Changes:
 
-    Changes: `generate` refuses what cannot be sent, sends a prompt again whose images the engine has lost, and tells
-    observers of prompts with images and how they ended; `check_admission` refuses what would never fit. All else is the
-    engine's.
+    - `generate` refuses prompts that cannot be sent, resends prompts whose images the engine has lost, and notifies
+      observers of prompts with images and their outcome;
+    - `check_admission` refuses requests that could never be admitted.
     """
 
     def __init__(self, engine_client: Any, observers: Sequence[Observer], max_sequences: int) -> None:
@@ -29,15 +29,20 @@ class ObservedEngine:
         return getattr(self._engine, name)
 
     def check_admission(self, n: int = 1) -> None:
-        """Raises:
-        VLLMValidationError: a request asks for more sequences than the server takes. With as many, upstream would tell
-            its client to come again.
+        """Check that the engine takes `n` more sequences.
+
+        Raises:
+            VLLMValidationError: `n` is above the server's limit. Upstream would ask the client to retry.
         """
         check_number(n, self._max_sequences, "n")
         self._engine.check_admission(n)
 
     def generate(self, prompt: Any, sampling_params: Any, request_id: str, **kwargs: Any) -> AsyncIterator[Any]:
-        """Outputs of the engine for a prompt, as `EngineClient.generate`."""
+        """Generate outputs for a prompt, like `EngineClient.generate`.
+
+        Raises:
+            VLLMValidationError: see `check_sendable`.
+        """
         check_sendable(prompt, sampling_params, request_id)
         outputs = self._send(prompt, sampling_params, request_id, kwargs)
         account = prompt.get(ACCOUNT_KEY) if isinstance(prompt, dict) else None
@@ -50,7 +55,7 @@ class ObservedEngine:
         self, prompt: Any, sampling_params: Any, request_id: str, kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
         while True:
-            # A client that leaves closes this generator; the engine must learn of it through its own.
+            # A client that disconnects closes this generator; closing the engine's aborts the request there.
             async with aclosing(self._engine.generate(prompt, sampling_params, request_id, **kwargs)) as outputs:
                 async for output in outputs:
                     if lacks_images(prompt, output):
@@ -59,7 +64,7 @@ class ObservedEngine:
                     yield output
                 else:
                     return
-            prompt = await with_images(prompt)  # once only: it then lacks none
+            prompt = await with_images(prompt)  # happens at most once: the new prompt lacks no images
 
     async def _observe(self, outputs: Any, prompt: PromptRecord) -> AsyncIterator[Any]:
         outcome = None
@@ -77,7 +82,7 @@ class ObservedEngine:
 
 
 def _outcome(stats: Any) -> Outcome:
-    """Read vLLM's `RequestStateStats`, which mixes the frontend's clock with the engine's."""
+    """Convert vLLM's `RequestStateStats`, which mix the clocks of the frontend and the engine."""
     decoded = stats.num_generation_tokens - 1
     return Outcome(
         tokens=stats.num_generation_tokens,

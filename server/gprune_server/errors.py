@@ -1,14 +1,19 @@
-"""Requests at fault that vLLM 0.32 takes for faults of its own: their 5xx becomes a 400 that says why."""
+"""Errors that vLLM 0.32 reports wrongly: client errors as server errors, and errors within a stream not at all."""
 
+from collections.abc import AsyncIterator
 from traceback import extract_tb
 from typing import Any
 
 from fastapi import FastAPI, Request
+from openai.types.responses import ResponseErrorEvent
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.entrypoints.serve.exception_handling.handlers.exception import exception_handler
 from vllm.entrypoints.serve.exception_handling.handlers.http import http_exception_handler
-from vllm.exceptions import VLLMValidationError
+from vllm.exceptions import GenerationError, VLLMError, VLLMValidationError
 from vllm.logger import init_logger
 from vllm.platforms import current_platform
 from vllm.sampling_params import SamplingType
@@ -17,66 +22,103 @@ from vllm.v1.serial_utils import MsgpackEncoder
 logger = init_logger(f"vllm.{__name__}")
 
 VALIDATION = "request_body_to_args"
-"""FastAPI's function that validates bodies. Validators of vLLM's own that run in it take a field for what it is not."""
+"""FastAPI's function that validates bodies. vLLM's validators, which run in it, fail on fields of the wrong type."""
 MALFORMED = (AssertionError, AttributeError)
-"""What vLLM's reading of a conversation raises for a part that is not what its type says."""
+"""Exceptions that vLLM raises for a message part that does not match its `type`."""
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Have errors of the framework told in OpenAI's shape, and bodies refused that vLLM fails to read."""
+    """Report framework errors in OpenAI's format, and bodies that vLLM fails to read as client errors."""
     app.add_exception_handler(HTTPException, http_exception_handler)
-    app.add_exception_handler(RecursionError, refuse_nesting)
+    app.add_exception_handler(RecursionError, nesting_response)
     for unforeseen in (AttributeError, LookupError):
-        app.add_exception_handler(unforeseen, refuse_malformed)
+        app.add_exception_handler(unforeseen, unforeseen_response)
 
 
-async def refuse_nesting(request: Request, error: Exception) -> Response:
-    """A 400 where vLLM would answer 500 and close the connection."""
-    refusal = VLLMValidationError("the request holds JSON that is nested too deeply")
-    answer: Response = await exception_handler(request, refusal)
-    return answer
+async def nesting_response(request: Request, error: Exception) -> Response:
+    """Return a 400, where vLLM would return a 500 and close the connection."""
+    cause = VLLMValidationError("The request contains JSON that is nested too deeply. Reduce its depth.")
+    response: Response = await exception_handler(request, cause)
+    return response
 
 
-async def refuse_malformed(request: Request, error: Exception) -> Response:
-    """A 400 where it was the body's validation that failed, and otherwise the 500 that it is."""
-    told: Exception = error
+async def unforeseen_response(request: Request, error: Exception) -> Response:
+    """Return a 400 for an error in the validation of a body, and a 500 for any other."""
+    cause: Exception = error
     if any(frame.name == VALIDATION for frame in extract_tb(error.__traceback__)):
-        told = VLLMValidationError("a field of the request is not of the type that it should be")
+        cause = VLLMValidationError("A field of the request has the wrong type. Check the body against /openapi.json.")
     else:
-        logger.error("a request failed", exc_info=error)
-    answer: Response = await exception_handler(request, told)
-    return answer
+        logger.error("Request failed", exc_info=error)
+    response: Response = await exception_handler(request, cause)
+    return response
 
 
 def check_sendable(prompt: Any, sampling_params: Any, request_id: str) -> None:
-    """Refuse what vLLM finds out on the way to the engine only, or behind it.
+    """Check for errors that vLLM detects only while it sends a request to the engine, or later.
 
     Raises:
-        VLLMValidationError: text or a number cannot be encoded, or the seed would be the death of the engine.
+        VLLMValidationError: text or a number cannot be encoded, or the seed would crash the engine.
     """
     if sampling_params.sampling_type is SamplingType.RANDOM_SEED and current_platform.is_cpu():
         raise VLLMValidationError(
-            "seed asks for temperature 0 on a CPU: vLLM 0.32 cannot rewind a CPU's generator where a prompt is "
-            "prefilled in chunks. Send temperature 0, or no seed.",
+            "On a CPU, seed requires temperature 0: vLLM 0.32 cannot rewind the random generator of a CPU when a "
+            "prompt is prefilled in chunks. Send temperature 0 or omit seed.",
             parameter="seed",
         )
     try:
         MsgpackEncoder().encode((request_id, sampling_params, isinstance(prompt, dict) and prompt.get("mm_hashes")))
     except UnicodeEncodeError as error:
-        raise VLLMValidationError("the request holds text that is no Unicode: half of a surrogate pair") from error
+        raise VLLMValidationError(
+            "The request contains text that is not valid Unicode. Remove unpaired surrogates."
+        ) from error
     except OverflowError as error:
-        raise VLLMValidationError("the request holds an integer of more than 64 bits") from error
+        raise VLLMValidationError(
+            "The request contains an integer of more than 64 bits. Send a smaller one."
+        ) from error
 
 
 def check_output(output: Any, sampling_params: Any) -> None:
-    """Blame the grammar for an output that ended with an error: vLLM does not tell why one does.
+    """Attribute an output that ended with an error to its grammar, if it has one. vLLM gives no reason.
 
     Raises:
-        VLLMValidationError: no token of the model goes on with the grammar, or it could not be compiled.
+        VLLMValidationError: no token of the model satisfies the grammar, or the grammar could not be compiled.
     """
     grammar = getattr(sampling_params, "structured_outputs", None)
     if grammar is not None and any(each.finish_reason == "error" for each in output.outputs):
         raise VLLMValidationError(
-            "the output that was asked for is none that the model can write, or its grammar is too complex",
+            "The model cannot generate the requested output, or its grammar is too complex. Simplify the grammar.",
             parameter="structured_outputs",
         )
+
+
+async def with_error_event(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Yield the events of a `/v1/responses` stream. If it fails, end with OpenAI's `error` event.
+
+    vLLM 0.32 breaks the connection instead.
+    """
+    number = 0
+    try:
+        async for event in events:
+            number = event.sequence_number + 1
+            yield event
+    except VLLMError as error:
+        yield _error_event(create_error_response(error).error, number)
+    except ValidationError as error:
+        yield _error_event(_generation_error(error), number)
+
+
+def _error_event(error: Any, number: int) -> ResponseErrorEvent:
+    """Convert vLLM's `ErrorInfo` to the event with this sequence number."""
+    return ResponseErrorEvent(
+        type="error", code=str(error.code), message=error.message, param=error.param, sequence_number=number
+    )
+
+
+def _generation_error(error: ValidationError) -> Any:
+    """Return the `ErrorInfo` of a failed generation, which vLLM fails to validate as an event."""
+    invalid = error.errors(include_url=False)[0]["input"]
+    try:
+        return ErrorResponse.model_validate(invalid).error
+    except ValidationError:
+        logger.error("Response stream failed", exc_info=error)
+        return create_error_response(GenerationError()).error

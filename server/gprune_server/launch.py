@@ -1,4 +1,4 @@
-"""Launch a server as a child process, wait until it is healthy, and stop it with everything it started."""
+"""Servers as child processes: start one, wait until it is healthy, and stop it with all its processes."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ import httpx
 
 HOST = "127.0.0.1"
 START_LIMIT = 1800
-"""Seconds until a server must be healthy. A large model takes minutes to load and to compile."""
+"""Seconds within which a server must become healthy. A large model takes minutes to load and compile."""
 STOP_LIMIT = 30
 """Seconds between SIGTERM and SIGKILL."""
 LOG_TAIL = 4000
-"""Characters of a server's log that an error message shows."""
+"""Number of characters of the log in an error message."""
 
 
 class LaunchError(RuntimeError):
-    """The server stopped or was not healthy in time. The message ends with the end of its log."""
+    """The server stopped or did not become healthy in time. The message includes the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class LaunchedServer:
     """A running server.
 
     Attributes:
-        url: its address, without a path.
-        log: the file that holds its output.
-        process: the process that was started, leader of its own process group.
+        url: the address, without a path.
+        log: file with the output.
+        process: the leader of the server's process group.
     """
 
     url: str
@@ -40,7 +40,7 @@ class LaunchedServer:
     process: subprocess.Popen[bytes]
 
     def stop(self) -> None:
-        """End the process group: SIGTERM first, SIGKILL after `STOP_LIMIT`."""
+        """Stop the process group with SIGTERM, and after `STOP_LIMIT` with SIGKILL."""
         self.process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=STOP_LIMIT)
@@ -57,12 +57,12 @@ def launched(
 
     Args:
         command: the program and its arguments.
-        log: file for the output, standard error included.
-        environment: the child's whole environment; None passes on this process's.
-        start_limit: seconds until the server must be healthy.
+        log: file for standard output and standard error.
+        environment: the complete environment of the child; None inherits this process's.
+        start_limit: seconds within which the server must become healthy.
 
     Raises:
-        LaunchError: the server does not start.
+        LaunchError: the server stopped or did not become healthy in time.
     """
     server = launch(command, log, environment, start_limit)
     try:
@@ -74,10 +74,10 @@ def launched(
 def launch(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, start_limit: float = START_LIMIT
 ) -> LaunchedServer:
-    """Start `command` as `launched` does; the caller stops the server.
+    """Start `command` like `launched`. The caller must stop the server.
 
     Raises:
-        LaunchError: the server does not start.
+        LaunchError: the server stopped or did not become healthy in time.
     """
     port = free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -99,31 +99,31 @@ def launch(
 
 
 def wait_until_healthy(server: LaunchedServer, start_limit: float = START_LIMIT) -> None:
-    """Wait until `/health` answers 200.
+    """Wait until `/health` responds 200.
 
     Raises:
-        LaunchError: the server stopped, or is not healthy within `start_limit` seconds.
+        LaunchError: the server stopped or did not become healthy in time.
     """
     deadline = time.monotonic() + start_limit
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise LaunchError(f"the server stopped; its log {server.log} ends with\n{tail(server.log)}")
+            raise LaunchError(f"The server stopped. Its log {server.log} ends with:\n{tail(server.log)}")
         with suppress(httpx.TransportError):
             if httpx.get(f"{server.url}/health", timeout=5).status_code == httpx.codes.OK:
                 return
         time.sleep(0.2)
     raise LaunchError(
-        f"the server is not healthy after {start_limit:.0f} s; its log {server.log} ends with\n{tail(server.log)}"
+        f"The server is not healthy after {start_limit:.0f} s. Its log {server.log} ends with:\n{tail(server.log)}"
     )
 
 
 def tail(log: Path) -> str:
-    """The end of a log."""
+    """Return the end of a log."""
     return log.read_text(errors="replace")[-LOG_TAIL:]
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""vLLM's entry point into the HTTP layer."""
+"""Endpoint plugin: sets up the HTTP layer in vLLM's server."""
 
 import os
 from argparse import Namespace
@@ -18,22 +18,22 @@ from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
 from gprune_server import playground
+from gprune_server.adaptive import start_policy
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
 from gprune_server.api.visual_tokens import VisualTokens
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
-from gprune_server.guard.admission import Admission
 from gprune_server.guard.authentication import Authentication
 from gprune_server.guard.body_limit import BodyLimit
-from gprune_server.guard.limits import Limits
+from gprune_server.guard.in_flight import Admission, InFlight
+from gprune_server.guard.limits import shared_limits
 from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
 from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
 from gprune_server.observe.tracing import annotate_spans
-from gprune_server.policy import start_policy
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
@@ -41,18 +41,18 @@ from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 KEEP_ALIVE = 75
-"""Seconds until an idle connection is closed. Load balancers keep theirs for 60.
+"""Seconds until an idle connection is closed. Load balancers keep connections for 60 seconds.
 
-vLLM's 5 are also those of the openai client. uvloop runs timers before it reads: a busy server closes a connection on
-which the next request has arrived already, and its client gets a read error in place of an answer."""
+vLLM's default of 5 equals that of the openai client. uvloop runs timers before it reads, so a busy server can close a
+connection on which the next request has already arrived, and the client gets a read error instead of a response."""
 AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
 
 
 class GPruneEndpointPlugin:
-    """`vllm.plugins.endpoint_plugins.interface.EndpointPlugin` (vLLM 0.32) for servers of LLaVA-NeXT.
+    """`vllm.plugins.endpoint_plugins.interface.EndpointPlugin` (vLLM 0.32) with support for pruning.
 
-    Generating handlers are built anew, by vLLM's own function, around a renderer that knows about pruning. A server
-    of another model keeps its own. Limits on what clients send hold on any.
+    If gprune supports the served model, vLLM's own function builds the generating handlers again, around a
+    `PruneRenderer`. Limits on client requests apply with any model.
     """
 
     name = "gprune"
@@ -64,20 +64,20 @@ class GPruneEndpointPlugin:
         if PruneSettings.load().playground:
             app.include_router(playground.router)
         handle_errors(app)
-        app.state.gprune_limits = Limits.load()
-        app.add_middleware(Admission)
-        app.add_middleware(BodyLimit, max_bytes=app.state.gprune_limits.max_request_bytes)
-        app.add_middleware(Drain)
-        # Around all others, vLLM's own authentication among them: vLLM adds last what this flag of its own names.
+        in_flight = app.state.gprune_in_flight = InFlight()
+        app.add_middleware(Admission, in_flight=in_flight)
+        app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
+        app.add_middleware(Drain, in_flight=in_flight)
+        # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
         app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
         if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
             MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
         os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
-        os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # read once the app is built
+        os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # vLLM reads it later
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
         if engine_client is not None:
-            state.engine_client = DrainingEngine(engine_client)
+            state.engine_client = DrainingEngine(engine_client, state.gprune_in_flight)
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
         )
@@ -86,7 +86,7 @@ class GPruneEndpointPlugin:
         settings = settings_of(engine_client.model_config.hf_config)
         metrics = _metrics(settings, engine_client.vllm_config)
         request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
-        limit = state.gprune_limits.max_request_sequences
+        limit = shared_limits().max_request_sequences
         state.online_renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
         state.online_renderer.policy = start_policy(settings, engine_client, metrics)
         state.serving_tokenization.online_renderer = state.online_renderer
@@ -111,7 +111,7 @@ def _renderer(
     args: Namespace,
     request_logger: RequestLogger | None,
 ) -> PruneRenderer:
-    """A renderer with the arguments that vLLM's `init_app_state` gives to its own."""
+    """Create a renderer with the arguments of vLLM's `init_app_state`."""
     return PruneRenderer(
         settings,
         metrics,
@@ -133,13 +133,13 @@ def _renderer(
 
 
 def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:
-    """What is told of each prompt with images."""
+    """Create the observers of prompts with images."""
     optional = (annotate_spans(), AccessLog() if settings.prune_access_log else None)
     return [metrics, *(observer for observer in optional if observer is not None)]
 
 
 def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:
-    """This process's collectors, the workers' among them."""
+    """Create this process's collectors, and collect those of the workers."""
     model_config, cache_dtype = vllm_config.model_config, vllm_config.cache_config.cache_dtype
     element_size = get_kv_cache_torch_dtype(cache_dtype, model_config.dtype).itemsize
     metrics = PruneMetrics(settings, DecoderShape.of(model_config.hf_text_config), element_size)

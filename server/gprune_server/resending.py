@@ -1,8 +1,8 @@
-"""Prompts whose images the engine turns out not to have: they are made again, with the images, and sent again.
+"""Resending prompts whose images the engine no longer has.
 
-vLLM 0.32 sends an image once and then its name, as long as its two caches agree. They drift apart where a request is
-refused after its image was processed, where another one with the same image overtakes it, and where both are full and
-see requests in another order. vLLM then answers with a 500 and forgets the name, so that the client may try again.
+vLLM 0.32 sends an image once and later only its hash, as long as its two caches agree. They diverge when a request is
+refused after its image was processed, when a request overtakes another one with the same image, and when both caches
+are full and see requests in a different order. vLLM then responds with 500 and forgets the hash, so that a retry works.
 """
 
 from typing import Any
@@ -10,25 +10,25 @@ from typing import Any
 from vllm.exceptions import RetryableRequestError
 
 RENDER_KEY = "gprune_render"
-"""Extra key of an engine input, ignored by the engine: an asynchronous function that makes the input anew, whole."""
+"""Extra key of an engine input, ignored by the engine: an async function that renders the input again, with images."""
 
 
 def lacks_images(prompt: Any, output: Any) -> bool:
-    """Whether an output says that the engine has not got an image that it was sent the name of.
+    """Return whether an output may report that the engine does not have an image sent by hash only.
 
-    Before the first token this cannot be told from other errors; sending such a prompt again does no harm.
+    Before the first token, this cannot be distinguished from other errors. Resending is harmless for those.
     """
     images = prompt.get("mm_kwargs", {}) if isinstance(prompt, dict) else {}
-    named_only = any(item is None for items in images.values() for item in items)
-    return named_only and any(each.finish_reason == "error" and not each.token_ids for each in output.outputs)
+    hash_only = any(item is None for items in images.values() for item in items)
+    return hash_only and any(each.finish_reason == "error" and not each.token_ids for each in output.outputs)
 
 
 async def with_images(prompt: Any) -> Any:
-    """The prompt with the data of all its images.
+    """Return the prompt with the data of all its images.
 
     Raises:
-        RetryableRequestError: it cannot be made again, as those of a beam search cannot; the client may try again.
+        RetryableRequestError: the prompt cannot be rendered again, as with beam search.
     """
     if RENDER_KEY not in prompt:
-        raise RetryableRequestError("an image was dropped from a cache; please try again")
+        raise RetryableRequestError("An image was dropped from a cache. Retry the request.")
     return {**prompt, "mm_kwargs": (await prompt[RENDER_KEY]())["mm_kwargs"]}

@@ -1,4 +1,4 @@
-"""`gprune-serve`: vLLM's `serve` with the pruning settings as flags."""
+"""`gprune-serve`: `vllm serve` with additional flags for pruning and limits."""
 
 import os
 from argparse import SUPPRESS, Namespace
@@ -11,16 +11,16 @@ from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_na
 PLUGIN_NAME = "gprune"
 GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune": (PruneSettings, "Visual token pruning."),
-    "gprune-limits": (Limits, "What is taken from clients at most."),
+    "gprune-limits": (Limits, "Limits on client requests."),
 }
-"""Flags by the name under which `--help=NAME` lists them."""
+"""Flag groups by the name that `--help=NAME` takes."""
 LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
-"""Flags of vLLM's own that by default have no limit, or as the seconds to finish requests in have none."""
+"""Defaults for flags of vLLM that set no limit by default, or, for the shutdown timeout, no time."""
 
 
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
-    enable_plugins()  # first: vLLM reads it while it builds its parser
+    enable_plugins()  # first, because vLLM reads the plugins while building its parser
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # noqa: F821
-    """Make the parser of `vllm serve` with the settings as further flags, and defaults that fit the processor."""
+    """Build the parser of `vllm serve` with the flags of `GROUPS` and defaults for this processor."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG
     from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -55,9 +55,9 @@ def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # 
 
 
 def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
-    """Add a flag for each field of the settings, and limit what vLLM does not."""
+    """Add a flag for each field of the settings, and set the defaults in `LIMITS`."""
     for title, (settings, description) in GROUPS.items():
-        group = parser.add_argument_group(title, f"{description} Each flag is also an environment variable.")
+        group = parser.add_argument_group(title, f"{description} Each flag can also be set by environment variable.")
         for name, field in settings.model_fields.items():
             text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
             switch = {"action": "store_true"} if field.annotation is bool else {}
@@ -66,17 +66,17 @@ def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name
 
 
 def report_dtype(args: Namespace) -> None:
-    """Say why a model is served in another data type than it was saved in."""
+    """Log why the data type may differ from that of the checkpoint."""
     from vllm.logger import init_logger
 
     if args.dtype == default_dtype() == "float32":
         init_logger(f"vllm.{__name__}").info(
-            "This processor has no bfloat16 instructions: serving in float32. --dtype bfloat16 overrides."
+            "This processor has no bfloat16 instructions. Serving in float32; --dtype bfloat16 overrides this."
         )
 
 
 def export_settings(args: Namespace) -> None:
-    """Validate the flags given and hand them, as environment variables, to the processes vLLM starts.
+    """Validate the given flags and export them as environment variables to the processes that vLLM starts.
 
     Raises:
         ValueError: a setting is invalid; the message names the flag.
@@ -88,26 +88,28 @@ def export_settings(args: Namespace) -> None:
 
 
 def enable_plugins() -> None:
-    """Add gprune to the plugins vLLM loads. HTTP plugins load only by name, and naming one hides all unnamed ones."""
+    """Add gprune to `VLLM_PLUGINS`. vLLM loads endpoint plugins only if named there, and then no unnamed plugin."""
     named = os.environ.get("VLLM_PLUGINS")
     names = set(named.split(",")) if named is not None else _installed_plugins()
     os.environ["VLLM_PLUGINS"] = ",".join(sorted(name for name in names | {PLUGIN_NAME} if name))
 
 
 def _installed_plugins() -> set[str]:
-    """Plugins that vLLM loads without being told to: all but those that add HTTP routes."""
+    """Return the plugins that vLLM loads by default: all except endpoint plugins."""
     groups = ("general", "platform", "io_processor", "stat_logger")
     return {plugin.name for group in groups for plugin in entry_points(group=f"vllm.{group}_plugins")}
 
 
 def refuse_rust_frontend() -> None:
-    """Raises:
-    ValueError: vLLM's Rust frontend is asked for, which has no Python routes.
+    """Refuse to start with vLLM's Rust frontend, which has no Python routes.
+
+    Raises:
+        ValueError: the environment selects it.
     """
     import vllm.envs
 
     if vllm.envs.VLLM_USE_RUST_FRONTEND:
-        raise ValueError("VLLM_USE_RUST_FRONTEND=1 serves no plugin's routes; unset it to serve with gprune")
+        raise ValueError("VLLM_USE_RUST_FRONTEND=1 disables the routes of plugins. Unset it to serve with gprune.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The routes whose bodies ask for pruning. Each replaces vLLM's own of the same path, and then calls it."""
+"""Routes with pruning fields, which replace and call vLLM's routes of the same paths, and `/v1/visual_tokens`."""
 
 from http import HTTPStatus
 from typing import Any
@@ -23,46 +23,46 @@ router = APIRouter(
 )
 
 reading = APIRouter()
-"""Routes without a body."""
+"""Routes without a request body."""
 
 STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"text/event-stream": {}}}}
 
 
 @router.post("/v1/chat/completions", responses=STREAM)
 async def create_chat_completion(request: PrunableChatRequest, raw_request: Request) -> Any:
-    """Complete a chat, with the images' visual tokens pruned as it asks."""
-    _check_served(request, raw_request)
+    """Complete a chat, pruning the visual tokens of its images as requested."""
+    _check_fields(request, raw_request)
     return await chat.create_chat_completion(request, raw_request)
 
 
 @router.post("/v1/chat/completions/batch")
 async def create_batch_chat_completion(request: PrunableBatchRequest, raw_request: Request) -> Any:
-    """Complete several chats, with all images' visual tokens pruned as they ask."""
-    _check_served(request, raw_request)
+    """Complete several chats, pruning the visual tokens of their images as requested."""
+    _check_fields(request, raw_request)
     return await chat.create_batch_chat_completion(request, raw_request)
 
 
 @router.post("/v1/responses", responses=STREAM)
 async def create_responses(request: PrunableResponsesRequest, raw_request: Request) -> Any:
-    """Create a response, with the images' visual tokens pruned as it asks."""
-    _check_served(request, raw_request)
+    """Create a response, pruning the visual tokens of its images as requested."""
+    _check_fields(request, raw_request)
     return await responses.create_responses(request, raw_request)
 
 
 @reading.get("/v1/visual_tokens")
 async def describe_pruning(raw_request: Request) -> PruningChoices:
-    """Tell what requests may ask for."""
+    """List the pruning methods and ratios that requests may use."""
     state = raw_request.app.state
-    _check_pruned(state)
+    _check_supported(state)
     choices: PruningChoices = state.gprune_visual_tokens.choices
     return choices
 
 
 @router.post("/v1/visual_tokens", response_model_exclude_none=True)
 async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request) -> VisualTokensResponse:
-    """Show which visual tokens of images stay, as the engine would select them."""
+    """Show which visual tokens of images the engine would keep."""
     state = raw_request.app.state
-    _check_pruned(state)
+    _check_supported(state)
     unknown = await state.openai_serving_models.registry.check_model(request.model)
     if unknown is not None:
         return JSONResponse(unknown.model_dump(), status_code=unknown.error.code)  # type: ignore[return-value]
@@ -70,16 +70,24 @@ async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request)
     return shown
 
 
-def _check_pruned(state: Any) -> None:
-    """Refuse to show selections of a model that gprune does not prune."""
+def _check_supported(state: Any) -> None:
+    """Check that gprune supports the served model.
+
+    Raises:
+        VLLMValidationError: it does not.
+    """
     if not state.gprune_serves:
-        raise VLLMValidationError("the served model is not one that gprune prunes", parameter="model")
+        raise VLLMValidationError("Pruning is not supported by the served model.", parameter="model")
 
 
-def _check_served(request: Prunable, raw_request: Request) -> None:
-    """Refuse pruning where the served model is not one that gprune prunes."""
+def _check_fields(request: Prunable, raw_request: Request) -> None:
+    """Check that the body has no pruning fields if gprune does not support the served model.
+
+    Raises:
+        VLLMValidationError: it has one.
+    """
     if raw_request.app.state.gprune_serves:
         return
     for field in Prunable.model_fields:
         if getattr(request, field) is not None:
-            raise VLLMValidationError(f"{field} is not supported by the served model", parameter=field)
+            raise VLLMValidationError(f"{field} is not supported by the served model. Omit it.", parameter=field)

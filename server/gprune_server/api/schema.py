@@ -1,4 +1,4 @@
-"""Request bodies that ask for pruning."""
+"""Request bodies with pruning fields."""
 
 from typing import Annotated
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, Field, SkipValidation
 from vllm.entrypoints.openai.chat_completion.protocol import BatchChatCompletionRequest, ChatCompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
-# Declared for the OpenAPI schema. `gprune_server.api.renderer`, which requests of every endpoint pass, validates them.
+# These declarations are for the OpenAPI schema. `gprune_server.api.renderer` validates the fields, for every endpoint.
 RatioField = Annotated[
     SkipValidation[float | None],
     Field(
-        description="Fraction of the images' patch tokens to prune before the language model, in [0, 1). "
-        "Null or absent: the server's default.",
+        description="Fraction of each image's patch tokens to prune before the language model, in [0, 1). "
+        "If null or absent, the server's default applies.",
         examples=[0.7],
         json_schema_extra={"minimum": 0, "exclusiveMaximum": 1},
     ),
@@ -19,7 +19,7 @@ RatioField = Annotated[
 BudgetField = Annotated[
     SkipValidation[int | None],
     Field(
-        description="Patch tokens to keep of each image, in place of a ratio. An image of fewer is kept whole.",
+        description="Patch tokens to keep of each image, instead of a ratio. Images with fewer are not pruned.",
         examples=[320],
         json_schema_extra={"minimum": 1},
     ),
@@ -27,15 +27,15 @@ BudgetField = Annotated[
 MethodField = Annotated[
     SkipValidation[str | None],
     Field(
-        description="How the tokens that stay are selected: one of the methods that the operator enabled. "
-        "Null or absent: the server's default.",
+        description="Method that selects the tokens to keep: one of those enabled by the operator. "
+        "If null or absent, the server's default applies.",
         examples=["divprune"],
     ),
 ]
 
 
 class Prunable(BaseModel):
-    """What request bodies that ask for pruning have in common."""
+    """Pruning fields of a request body."""
 
     prune_ratio: RatioField = None
     visual_token_budget: BudgetField = None
@@ -45,21 +45,21 @@ class Prunable(BaseModel):
 class PrunableChatRequest(Prunable, ChatCompletionRequest):
     """Body of `/v1/chat/completions`.
 
-    Changes against `vllm.entrypoints.openai.chat_completion.protocol.ChatCompletionRequest` (vLLM 0.32): asks for
-    pruning.
+    Changes against `vllm.entrypoints.openai.chat_completion.protocol.ChatCompletionRequest` (vLLM 0.32): has
+    pruning fields.
     """
 
 
 class PrunableBatchRequest(Prunable, BatchChatCompletionRequest):
     """Body of `/v1/chat/completions/batch`.
 
-    Changes against `vllm.entrypoints.openai.chat_completion.protocol.BatchChatCompletionRequest` (vLLM 0.32): asks for
-    pruning.
+    Changes against `vllm.entrypoints.openai.chat_completion.protocol.BatchChatCompletionRequest` (vLLM 0.32): has
+    pruning fields.
     """
 
 
 class PrunableResponsesRequest(Prunable, ResponsesRequest):
     """Body of `/v1/responses`.
 
-    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): asks for pruning.
+    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): has pruning fields.
     """

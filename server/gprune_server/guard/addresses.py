@@ -1,4 +1,4 @@
-"""Which network addresses images may be fetched from: public ones, and those that the operator named."""
+"""Network addresses that images may be fetched from: public ones and those of the operator's networks."""
 
 import ipaddress
 import socket
@@ -11,44 +11,52 @@ from aiohttp.resolver import ThreadedResolver
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Translation of IPv4 into IPv6 that the standard library does not take apart (RFC 6052, RFC 8215).
+# Prefixes of IPv4 addresses embedded in IPv6 that the standard library does not recognize (RFC 6052, RFC 8215).
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 
 class ForbiddenAddressError(Exception):
-    """An address that images must not be fetched from. No `ValueError` or `OSError`: vLLM and aiohttp reword these."""
+    """An address that images must not be fetched from.
+
+    Neither a `ValueError` nor an `OSError`: vLLM and aiohttp convert those to errors of their own.
+    """
 
 
 class AddressRule:
-    """Addresses that are public, on either side of a translation, or in one of the operator's networks."""
+    """Set of permitted addresses: public ones and those of the operator's networks.
+
+    An IPv6 address that embeds an IPv4 address is public only if both are.
+    """
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         self._networks = tuple(networks)
 
     @classmethod
     def parse(cls, networks: str) -> "AddressRule":
-        """A rule with networks in CIDR notation, separated by commas.
+        """Parse the operator's networks, in CIDR notation and separated by commas.
 
         Raises:
-            ValueError: one is not a network.
+            ValueError: an item is not a network.
         """
         return cls(ipaddress.ip_network(name.strip()) for name in networks.split(",") if name.strip())
 
     def check(self, host: str) -> None:
-        """Raises:
-        ForbiddenAddressError: `host` is an address, and images must not be fetched from it.
+        """Check that an address is permitted.
+
+        Raises:
+            ForbiddenAddressError: it is not.
         """
         address = ipaddress.ip_address(host.partition("%")[0])
         if any(address in network for network in self._networks):
             return
         if not all(map(_public, (address, *_embedded(address)))):
-            raise ForbiddenAddressError(f"{address} is not a public address")
+            raise ForbiddenAddressError(f"{address} is not a public address.")
 
 
 class CheckedResolver(AbstractResolver):
     """Changes against `aiohttp.resolver.ThreadedResolver`: a name with any forbidden address does not resolve.
 
-    The connection goes to the address that was checked: aiohttp connects to what its resolver returns.
+    aiohttp connects to the addresses that its resolver returns, and so to those checked here.
     """
 
     def __init__(self, rule: AddressRule, resolver: AbstractResolver | None = None) -> None:
@@ -68,7 +76,7 @@ class CheckedResolver(AbstractResolver):
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an address rather than a name."""
+    """Return whether a host is an address rather than a name."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -81,7 +89,7 @@ def _public(address: Address) -> bool:
 
 
 def _embedded(address: Any) -> Iterator[Address]:
-    """IPv4 addresses that an IPv6 address leads to."""
+    """Yield the IPv4 addresses embedded in an IPv6 address."""
     if address.version == 4:
         return
     yield from (found for found in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if found)

@@ -1,4 +1,4 @@
-"""Who may use which route."""
+"""API-key authentication."""
 
 from http import HTTPStatus
 
@@ -14,15 +14,15 @@ from gprune_server import playground
 OPEN = frozenset(
     ("/health", "/ping", "/metrics", "/load", "/version", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 )
-"""Paths that probes, Prometheus and readers of the documentation use without a key."""
+"""Paths that need no key: probes, metrics and API documentation."""
 
 
 class Authentication(AuthenticationMiddleware):
     """Changes against `vllm.entrypoints.serve.middleware.authenticate.AuthenticationMiddleware` (vLLM 0.32):
 
-    - every path but those in `OPEN` asks for a key, where upstream leaves out what does not start with `/v1`, `/v2`,
-      `/inference` or `/cohere`, and so `/invocations`, which generates, and `/scale_elastic_ep`;
-    - the refusal has the shape that OpenAI's clients read.
+    - every path except those in `OPEN` and the playground's requires a key; upstream requires none outside `/v1`,
+      `/v2`, `/inference` and `/cohere`, and so leaves open `/invocations`, which generates, and `/scale_elastic_ep`;
+    - the 401 has the format of OpenAI's API.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,23 +34,23 @@ class Authentication(AuthenticationMiddleware):
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await refusal()(scope, receive, send)
+            await unauthorized_response()(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
-        if not self.api_tokens:  # the application is known only now
+        if not self.api_tokens:  # the constructor does not know the application yet
             AuthenticationMiddleware.__init__(self, self.app, keys_of(scope["app"].state.args.api_key))
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         return not self.api_tokens or path in OPEN | playground.PATHS or self.verify_token(Headers(scope=scope))
 
 
 def keys_of(flag: list[str] | None) -> list[str]:
-    """The server's keys, as vLLM takes them: those of its flag, or the one in `VLLM_API_KEY`."""
+    """Return the server's keys: those of vLLM's `--api-key`, or else the one in `VLLM_API_KEY`."""
     return [key for key in (flag or [vllm.envs.VLLM_API_KEY]) if key]
 
 
-def refusal() -> JSONResponse:
-    """A 401 as OpenAI words it."""
+def unauthorized_response() -> JSONResponse:
+    """Return a 401 in the format of OpenAI's API."""
     status = HTTPStatus.UNAUTHORIZED
-    message = "Incorrect API key provided, or none: send it as `Authorization: Bearer KEY`."
+    message = "The API key is missing or incorrect. Send it as `Authorization: Bearer KEY`."
     error = ErrorResponse(error=ErrorInfo(message=message, type="AuthenticationError", code=status))
     return JSONResponse(error.model_dump(), status_code=status, headers={"WWW-Authenticate": "Bearer"})

@@ -1,5 +1,6 @@
-"""What the server takes from clients at most: one validated model, from flags or `GPRUNE_...` variables."""
+"""Limits on client requests: one validated model, from flags or `GPRUNE_...` environment variables."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -12,25 +13,27 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Limits(OperatorSettings):
-    """What one server takes from clients at most.
+    """Limits on client requests.
 
     Raises:
         pydantic.ValidationError: a value is out of range.
     """
 
-    max_request_bytes: Count = Field(64 * MEBIBYTE, description="Refuse request bodies of more bytes, with 413.")
-    max_image_bytes: Count = Field(20 * MEBIBYTE, description="Refuse images of more bytes, encoded.")
-    max_image_pixels: Count = Field(32_000_000, description="Refuse images of more pixels, before decoding them.")
+    max_request_bytes: Count = Field(
+        64 * MEBIBYTE, description="Largest request body, in bytes. Larger bodies are refused with 413."
+    )
+    max_image_bytes: Count = Field(20 * MEBIBYTE, description="Largest encoded image, in bytes.")
+    max_image_pixels: Count = Field(32_000_000, description="Largest image, in pixels. Checked before decoding.")
     max_request_sequences: Count = Field(
-        128, description="Refuse requests for more sequences, which are their prompts times 'n'."
+        128, description="Most sequences that a request may ask for: its number of prompts times 'n'."
     )
     media_networks: str = Field(
         "",
-        description="Networks, in CIDR notation and separated by commas, from which images may be fetched as they are "
-        "from public addresses. Their hosts must be among --allowed-media-domains.",
+        description="Networks, in CIDR notation and separated by commas, from which images may be fetched in addition "
+        "to public addresses. --allowed-media-domains must include their hosts.",
     )
     media_fetch_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
-        30, description="Seconds that fetching an image may take, repetitions and all."
+        30, description="Time limit for fetching an image, in seconds, retries included."
     )
 
     @field_validator("media_networks")
@@ -38,3 +41,9 @@ class Limits(OperatorSettings):
     def _are_networks(cls, networks: str) -> str:
         AddressRule.parse(networks)
         return networks
+
+
+@lru_cache
+def shared_limits() -> Limits:
+    """Return the limits of this process. They are read once."""
+    return Limits.load()

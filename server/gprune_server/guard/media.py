@@ -1,4 +1,4 @@
-"""Where images come from: a media connector that fetches only from where it may, and decodes only what is safe."""
+"""Media connector that fetches images only from permitted hosts and decodes only safe ones."""
 
 import asyncio
 from functools import lru_cache
@@ -14,24 +14,24 @@ from vllm.multimodal.media import ImageMediaIO, MediaConnector, MediaIO
 from yarl import URL
 
 from gprune_server.guard.addresses import AddressRule, CheckedResolver, ForbiddenAddressError, is_address
-from gprune_server.guard.limits import Limits
+from gprune_server.guard.limits import shared_limits
 
 CONNECTOR_NAME = "gprune"
-"""What vLLM's registry of connectors, and so `VLLM_MEDIA_CONNECTOR`, calls it."""
+"""Name in vLLM's registry of connectors, the value of `VLLM_MEDIA_CONNECTOR`."""
 FIELD = "image_url"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-"""What OpenAI's API takes. vLLM's own connector opens thirty more."""
-LONGEST_SIDES = 100
-"""How many times longer than the other a side may be: beyond, vLLM's resizing leaves nothing of the shorter one."""
+"""Formats of OpenAI's API. vLLM's own connector opens thirty more."""
+MAX_ASPECT_RATIO = 100
+"""Largest ratio of the longer side to the shorter one. Beyond it, vLLM resizes the shorter side to nothing."""
 
 
 class GuardedMediaConnector(MediaConnector):
     """Changes against `vllm.multimodal.media.MediaConnector` (vLLM 0.32):
 
-    - without `--allowed-media-domains` only `data:` URLs are taken, with it only those of the domains;
-    - connections go to public addresses and to the operator's networks only, and follow no redirects;
-    - images are limited in bytes, pixels, formats and in the time it takes to fetch them;
-    - whatever fails is the client's error: a 400 or 422 that names the field.
+    - without `--allowed-media-domains`, only `data:` URLs are accepted; with it, also URLs of those domains;
+    - connections go only to public addresses and the operator's networks, and follow no redirects;
+    - bytes, pixels, formats and fetching time of images are limited;
+    - every failure is a client error: a 400 or 422 that names the field.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,8 +40,8 @@ class GuardedMediaConnector(MediaConnector):
         self._limits = limits
 
     def load_from_url(self, url: str, media_io: MediaIO[Any], *, fetch_timeout: int | None = None) -> Any:
-        if _fetched(url):
-            raise refusal("URLs are fetched by servers only; pass the image itself")
+        if _is_fetched(url):
+            raise image_error("URLs are fetched only inside a server. Pass the image itself.")
         try:
             return super().load_from_url(url, media_io, fetch_timeout=fetch_timeout)
         except Exception as error:
@@ -49,7 +49,7 @@ class GuardedMediaConnector(MediaConnector):
 
     async def load_from_url_async(self, url: str, media_io: MediaIO[Any], *, fetch_timeout: int | None = None) -> Any:
         try:
-            if _fetched(url):
+            if _is_fetched(url):
                 self.check_host(url)
             async with asyncio.timeout(self._limits.media_fetch_seconds):
                 return await super().load_from_url_async(url, media_io, fetch_timeout=fetch_timeout)
@@ -57,17 +57,24 @@ class GuardedMediaConnector(MediaConnector):
             raise client_error(error) from error
 
     def check_host(self, url: str) -> None:
-        """Raises:
-        VLLMValidationError: a URL's host is not one to fetch from.
+        """Check that images may be fetched from the host of a URL.
+
+        Raises:
+            ForbiddenAddressError: the host is an address that is not permitted.
+            ValueError: the host is not among the allowed domains.
+            VLLMValidationError: there are no allowed domains, or the host is ambiguous.
         """
         if not self.allowed_media_domains:
-            raise refusal("this server takes images as data: URLs only; --allowed-media-domains permits others")
+            raise image_error(
+                "This server accepts images only as data: URLs. The operator can allow others with "
+                "--allowed-media-domains."
+            )
         parsed = parse_url(url)
         self._assert_url_in_allowed_media_domains(parsed)
-        host = URL(parsed.url).host  # as the client will read it, which may differ for malformed URLs
+        host = URL(parsed.url).host  # as aiohttp parses it; differs for some malformed URLs
         if host is None or host != (parsed.hostname or "").strip("[]"):
-            raise refusal("the URL's host is ambiguous")
-        if is_address(host):  # it would not be resolved, and so not be checked
+            raise image_error("The host of the URL is ambiguous. Send a well-formed URL.")
+        if is_address(host):  # the resolver checks names only
             address_rule(self._limits.media_networks).check(host)
 
     def fetch_image(self, image_url: str, *, image_mode: str | None = "RGB") -> Any:
@@ -85,8 +92,8 @@ class GuardedMediaConnector(MediaConnector):
 
 
 class GuardedImageIO(ImageMediaIO):
-    """Changes against `vllm.multimodal.media.ImageMediaIO` (vLLM 0.32): checks format, bytes and pixels before it
-    decodes, and scales 16 bits a channel to 8 rather than cutting them off."""
+    """Changes against `vllm.multimodal.media.ImageMediaIO` (vLLM 0.32): checks format, bytes and pixels before
+    decoding, and scales channels of 16 bits to 8 instead of clipping them."""
 
     def __init__(self, max_pixels: int, max_bytes: int, **options: Any) -> None:
         super().__init__(**options)
@@ -98,24 +105,33 @@ class GuardedImageIO(ImageMediaIO):
 
     def load_bytes(self, data: bytes) -> Any:
         if len(data) > self.max_bytes:
-            raise refusal(f"the image has {len(data)} bytes; this server takes {self.max_bytes} (--max-image-bytes)")
+            raise image_error(
+                f"The image has {len(data)} bytes, but the limit is {self.max_bytes} (--max-image-bytes). "
+                "Send a smaller image."
+            )
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads the header only
                 self.check_size(*image.size)
-        except OSError as error:  # as upstream words what it cannot open
+        except OSError as error:  # as upstream does for images that it cannot open
             raise ValueError(f"Failed to load image: {error}") from error
         return super().load_bytes(data)
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises:
-        VLLMValidationError: an image has too many pixels, or is too narrow to be cut into crops.
+        """Check the size of an image.
+
+        Raises:
+            VLLMValidationError: the image has too many pixels, or is too narrow to be cut into crops.
         """
         if width * height > self.max_pixels:
-            raise refusal(
-                f"the image has {width} x {height} pixels; this server takes {self.max_pixels} (--max-image-pixels)"
+            raise image_error(
+                f"The image has {width} x {height} pixels, but the limit is {self.max_pixels} in total "
+                "(--max-image-pixels). Send a smaller image."
             )
-        if max(width, height) > LONGEST_SIDES * min(width, height):
-            raise refusal(f"the image is {width} x {height} pixels: a side may be {LONGEST_SIDES} times the other")
+        if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+            raise image_error(
+                f"The image has {width} x {height} pixels, but its longer side may be at most {MAX_ASPECT_RATIO} times "
+                "its shorter side. Crop or pad the image."
+            )
 
     def _convert_image_mode(self, image: Any) -> Image.Image:
         if getattr(image, "mode", "").startswith("I"):
@@ -125,8 +141,8 @@ class GuardedImageIO(ImageMediaIO):
 
 
 class GuardedConnection(HTTPConnection):
-    """Changes against `vllm.connections.HTTPConnection` (vLLM 0.32): connects to the addresses a rule permits only,
-    without proxies, which would look names up themselves, and does not follow redirects."""
+    """Changes against `vllm.connections.HTTPConnection` (vLLM 0.32): connects only to addresses that a rule permits,
+    uses no proxies, which would resolve names themselves, and refuses redirects."""
 
     def __init__(self, rule: AddressRule) -> None:
         super().__init__()
@@ -144,48 +160,46 @@ class GuardedConnection(HTTPConnection):
 
 
 async def refuse_redirect(response: aiohttp.ClientResponse) -> None:
-    """Raises:
-    VLLMValidationError: the response leads elsewhere.
-    aiohttp.ClientResponseError: it is an error.
+    """Refuse responses that redirect, for aiohttp's `raise_for_status`.
+
+    Raises:
+        VLLMValidationError: the response redirects.
+        aiohttp.ClientResponseError: the response is an error.
     """
     if 300 <= response.status < 400:
-        raise refusal("the URL redirects elsewhere; send the one it leads to")
+        raise image_error("The URL redirects. Send the URL that it redirects to.")
     response.raise_for_status()
 
 
 @lru_cache
 def address_rule(networks: str) -> AddressRule:
-    """The rule with the operator's networks."""
+    """Return the rule for the operator's networks, parsed once."""
     return AddressRule.parse(networks)
 
 
 @lru_cache
 def shared_connection(networks: str) -> GuardedConnection:
-    """One connection pool a process: connectors come and go with requests."""
+    """Return this process's connection pool. vLLM creates a connector per request."""
     return GuardedConnection(address_rule(networks))
 
 
-@lru_cache
-def shared_limits() -> Limits:
-    """This process's limits."""
-    return Limits.load()
-
-
-def _fetched(url: str) -> bool:
+def _is_fetched(url: str) -> bool:
     return url[:4].lower() == "http"
 
 
-def refusal(message: str) -> Any:
-    """A 400 that names the field."""
+def image_error(message: str) -> Any:
+    """Return a 400 that names the field."""
     return VLLMValidationError(message, parameter=FIELD)
 
 
 def client_error(error: Exception) -> Any:
-    """What to tell a client of an image that cannot be had: nothing about the network behind the server."""
+    """Convert an error to one for the client, which reveals nothing about the server's network."""
     if isinstance(error, ForbiddenAddressError):
-        return refusal("the URL's host is not at a public address")
+        return image_error("The host of the URL has no public address. Send the image as a data: URL.")
     if isinstance(error, VLLMClientError) and getattr(error, "parameter", None) == FIELD:
         return error
     if isinstance(error, (aiohttp.ClientError, TimeoutError)):
-        return VLLMUnprocessableEntityError("the image cannot be fetched from its URL", parameter=FIELD)
-    return refusal(f"the image cannot be read: {error}")
+        return VLLMUnprocessableEntityError(
+            "The image cannot be fetched. Check the URL or send the image as a data: URL.", parameter=FIELD
+        )
+    return image_error(f"The image cannot be read: {error}")

@@ -1,4 +1,4 @@
-"""How many sequences a request asks the engine for."""
+"""Limit on the number of sequences per request."""
 
 from typing import Any
 
@@ -6,31 +6,39 @@ from vllm.exceptions import VLLMValidationError
 
 
 def count_sequences(body: Any) -> int:
-    """Prompts of a request body, of any generating endpoint, times the answers it asks for to each."""
+    """Return the number of prompts in a body of any generating endpoint times the number of outputs of each."""
     return _prompts(body) * max(1, getattr(body, "n", None) or 1)
 
 
 def check_sequences(body: Any, limit: int) -> None:
-    """Raises:
-    VLLMValidationError: a request asks for more sequences than `limit`.
+    """Check the number of sequences of a request body.
+
+    Raises:
+        VLLMValidationError: the number is above `limit`.
     """
     many = "prompt" if hasattr(body, "prompt") else "messages"
     check_number(count_sequences(body), limit, many if _prompts(body) > limit else "n")
 
 
 def check_number(sequences: int, limit: int, parameter: str) -> None:
-    """Raises:
-    VLLMValidationError: there are more sequences than `limit`, and `parameter` is to blame.
+    """Check a number of sequences.
+
+    Raises:
+        VLLMValidationError: the number is above `limit`; the error names the field `parameter`.
     """
     if sequences > limit:
         raise VLLMValidationError(
-            f"the request asks for {sequences} sequences; this server takes {limit} (--max-request-sequences)",
+            f"The request asks for {sequences} sequences, but the limit is {limit} (--max-request-sequences). "
+            "Send fewer prompts or a smaller n.",
             parameter=parameter,
         )
 
 
 def _prompts(body: Any) -> int:
-    """Conversations of a batch, or prompts of a completion: text or token ids, one or a list of them."""
+    """Return the number of conversations in a batch, or of prompts in a completion, given as text, ids or embeddings.
+
+    One prompt may stand alone or in a list.
+    """
     embeds = getattr(body, "prompt_embeds", None)
     others = len(embeds) if isinstance(embeds, list) else int(embeds is not None)
     many = getattr(body, "prompt", None) or getattr(body, "messages", None)

@@ -1,4 +1,4 @@
-"""A JSON line for each prompt with images."""
+"""Access log: a JSON line for each prompt with images."""
 
 import json
 import sys
@@ -10,17 +10,17 @@ from gprune_server.observe.observation import Outcome, PromptRecord
 
 
 class AccessLog:
-    """An observer that writes a line when a prompt has been answered, or its client has left.
+    """Observer that writes a line when a prompt ends: when it is answered, refused, or its client disconnects.
 
     Args:
-        output: where lines go.
+        output: stream to write to.
     """
 
     def __init__(self, output: TextIO = sys.stdout) -> None:
         self._output = output
 
     def started(self, prompt: PromptRecord) -> None:
-        """Nothing is written before the end."""
+        """Write nothing yet."""
 
     def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
         account = prompt.account

@@ -1,4 +1,4 @@
-"""Prometheus metrics of pruning, counted in the API process."""
+"""Prometheus metrics of pruning in the API process."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from vllm.v1.metrics.buckets import histogram_buckets
@@ -9,23 +9,23 @@ from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
-"""Values of the label `ratio_bucket`; the upper bound belongs to the bucket."""
+"""Values of the label `ratio_bucket`. Buckets include their upper bound."""
 
 
 def ratio_bucket(ratio: float) -> str:
-    """The bounded label of a ratio."""
+    """Return the value of `ratio_bucket` for a ratio."""
     bounds = (0.0, 0.3, 0.5, 0.7, 1.0)
     return next(name for name, bound in zip(RATIO_BUCKETS, bounds, strict=True) if ratio <= bound)
 
 
 class PruneMetrics:
-    """The collectors: an observer of prompts with images.
+    """Observer that counts prompts with images.
 
     Args:
-        settings: the server's.
-        shape: of the language model, for what pruned tokens would have cost.
-        kv_element_size: bytes of one number in the KV cache.
-        registry: where the collectors register; vLLM's `/metrics` exposes the default one.
+        settings: the server's settings.
+        shape: shape of the language model, which determines the savings.
+        kv_element_size: bytes per number in the KV cache.
+        registry: registry of the collectors; vLLM's `/metrics` exposes the default one.
     """
 
     def __init__(
@@ -37,39 +37,37 @@ class PruneMetrics:
     ) -> None:
         self._settings, self._shape, self._kv_element_size = settings, shape, kv_element_size
         self._requests = Counter("gprune_requests", "Prompts with images.", ["method", "source"], registry=registry)
-        self._images = Counter("gprune_images", "Images.", ["ratio_bucket"], registry=registry)
+        self._images = Counter("gprune_images", "Images in prompts.", ["ratio_bucket"], registry=registry)
         self._visual_tokens = Counter(
             "gprune_visual_tokens",
-            "Visual tokens of prompts with images, before pruning (input) and after it (kept).",
+            "Visual tokens in prompts, before pruning (input) and after pruning (kept).",
             ["stage"],
             registry=registry,
         )
-        self._saved_tokens = Counter(
-            "gprune_prompt_tokens_saved", "Prompt tokens that pruning saved.", registry=registry
-        )
+        self._saved_tokens = Counter("gprune_prompt_tokens_saved", "Prompt tokens saved by pruning.", registry=registry)
         self._saved_bytes = Counter(
-            "gprune_kv_cache_saved_bytes", "KV-cache bytes that pruned tokens would have taken.", registry=registry
+            "gprune_kv_cache_saved_bytes", "Bytes of KV cache saved by pruning.", registry=registry
         )
         self._saved_flops = Counter(
             "gprune_prefill_saved_flops",
-            "Floating-point operations that pruned tokens would have cost the language model's prefill.",
+            "Floating-point operations that pruning saved in the prefill of the language model.",
             registry=registry,
         )
         self._generated = Counter(
             "gprune_generation_tokens", "Tokens generated for prompts with images.", ["ratio_bucket"], registry=registry
         )
         self._refusals = Counter(
-            "gprune_refusals", "Requests refused because of their pruning.", ["reason"], registry=registry
+            "gprune_refusals", "Requests refused because of their pruning fields.", ["reason"], registry=registry
         )
         self._ratio = Histogram(
             "gprune_prune_ratio",
-            "Pruning ratio in force for a prompt with images.",
+            "Pruning ratio applied to prompts with images.",
             buckets=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
             registry=registry,
         )
         self._adaptive_ratio = Gauge(
             "gprune_adaptive_prune_ratio",
-            "Ratio that requests get which name none, now: the adaptive policy's, or the default.",
+            "Current ratio of requests that set none, from the adaptive policy or the default.",
             registry=registry,
             multiprocess_mode="max",
         )
@@ -82,10 +80,10 @@ class PruneMetrics:
             histogram_buckets(family) for family in ("time_to_first_token", "inter_token_latency", "request_latency")
         )
         named = {
-            "time_to_first_token": ("Time to the first token of prompts with images.", first),
-            "inter_token_latency": ("Mean time between output tokens of a prompt with images.", between),
+            "time_to_first_token": ("Time to first token of prompts with images.", first),
+            "inter_token_latency": ("Mean time between output tokens of prompts with images.", between),
             "e2e_request_latency": ("End-to-end latency of prompts with images.", whole),
-            "request_queue_time": ("Time that prompts with images wait to be scheduled.", whole),
+            "request_queue_time": ("Time that prompts with images spend in the queue.", whole),
         }
         self._latencies = {
             name: Histogram(f"gprune_{name}_seconds", text, ["ratio_bucket"], buckets=buckets, registry=registry)
@@ -93,7 +91,7 @@ class PruneMetrics:
         }
 
     def _expose_zeros(self) -> None:
-        """Series that never were are missing from queries; those known in advance start at zero."""
+        """Create all series that are known in advance at zero, so that queries find them."""
         for stage in ("input", "kept"):
             self._visual_tokens.labels(stage)
         for method in self._settings.methods:
@@ -106,7 +104,7 @@ class PruneMetrics:
                 collector.labels(bucket)
 
     def describe(self, model_name: str, version: str, registry: CollectorRegistry = REGISTRY) -> None:
-        """Expose what is being served. Gauges set to 1: `Info` does not work across processes."""
+        """Expose the served model and its settings. The gauge is 1, because `Info` does not work across processes."""
         labels = {
             "model_name": model_name,
             "method": self._settings.prune_method,
@@ -114,17 +112,19 @@ class PruneMetrics:
             "positions": self._settings.prune_positions,
             "version": version,
         }
-        info = Gauge("gprune_info", "What is served.", [*labels], registry=registry, multiprocess_mode="max")
+        info = Gauge(
+            "gprune_info", "Served model and pruning settings.", [*labels], registry=registry, multiprocess_mode="max"
+        )
         info.labels(**labels).set(1)
         limit = 1.0 if self._settings.max_prune_ratio is None else self._settings.max_prune_ratio
         for name, text, value in (
-            ("default", "Ratio of requests that name none.", self._settings.default_prune_ratio),
-            ("max", "Largest ratio a request may name; 1 where there is no limit.", limit),
+            ("default", "Default pruning ratio.", self._settings.default_prune_ratio),
+            ("max", "Largest pruning ratio that a request may set, or 1 if there is no limit.", limit),
         ):
             Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max").set(value)
 
     def started(self, prompt: PromptRecord) -> None:
-        """Count a prompt with images that goes to the engine."""
+        """Count a prompt that is sent to the engine."""
         account, tokens = prompt.account, prompt.prompt_tokens
         dropped = account.input - account.kept
         self._requests.labels(account.method, account.source).inc()
@@ -137,7 +137,7 @@ class PruneMetrics:
         self._saved_flops.inc(self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens))
 
     def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
-        """Observe how it was answered, if it was."""
+        """Observe the latencies of a prompt that finished."""
         if outcome is None:
             return
         bucket = ratio_bucket(prompt.account.ratio)
@@ -149,9 +149,9 @@ class PruneMetrics:
             self._latencies["inter_token_latency"].labels(bucket).observe(outcome.inter_token)
 
     def adapted(self, ratio: float) -> None:
-        """Expose the ratio that requests get which name none."""
+        """Expose the current ratio of requests that set none."""
         self._adaptive_ratio.set(ratio)
 
     def refused(self, reason: str) -> None:
-        """Count a request refused because of its pruning."""
+        """Count a request refused because of its pruning fields."""
         self._refusals.labels(reason).inc()

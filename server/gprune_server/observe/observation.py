@@ -1,4 +1,4 @@
-"""What observers of prompts with images are told."""
+"""Observers of prompts with images."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,13 +8,13 @@ from gprune_vllm.account import VisualTokenAccount
 
 @dataclass(frozen=True, slots=True)
 class PromptRecord:
-    """A prompt with images on its way to the engine.
+    """A prompt with images.
 
     Attributes:
-        request_id: vLLM's.
-        account: its visual tokens.
-        prompt_tokens: its length after pruning.
-        arrival_time: when it was rendered, in seconds since the epoch.
+        request_id: vLLM's id of the request.
+        account: the visual tokens.
+        prompt_tokens: the number of tokens after pruning.
+        arrival_time: time of rendering, in seconds since the epoch.
     """
 
     request_id: str
@@ -25,7 +25,10 @@ class PromptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a prompt was answered. Times are in seconds; `inter_token` is a mean, None where one token came."""
+    """Generated tokens and latencies of a prompt.
+
+    Times are in seconds. `inter_token` is a mean, or None if there is only one token.
+    """
 
     tokens: int
     time_to_first_token: float
@@ -35,10 +38,10 @@ class Outcome:
 
 
 class Observer(Protocol):
-    """Is told of each prompt with images."""
+    """Observer of prompts with images."""
 
     def started(self, prompt: PromptRecord) -> None:
-        """The prompt goes to the engine."""
+        """Handle the start of a prompt, before it is sent to the engine."""
 
     def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
-        """The prompt was answered; None if it was not, or if vLLM keeps no statistics."""
+        """Handle the end of a prompt. `outcome` is None if it did not finish or if vLLM keeps no statistics."""

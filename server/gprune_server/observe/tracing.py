@@ -1,4 +1,4 @@
-"""What pruning did to a request, on vLLM's own OpenTelemetry span of it."""
+"""Pruning attributes on vLLM's OpenTelemetry spans."""
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -11,10 +11,10 @@ _REQUEST_SPAN = "llm_request"
 
 
 class SpanAnnotator(SpanProcessor):
-    """An observer that adds `gprune.*` attributes to the spans that vLLM makes of requests when they finish.
+    """Observer that adds `gprune.*` attributes to the span that vLLM creates for each finished request.
 
-    A span takes attributes from the moment it starts until it ends, and vLLM's knows its request only at the very
-    end. But it starts, to the nanosecond, at the time the prompt was rendered: that tells whose it is.
+    A processor can add attributes only when a span starts, and vLLM's span does not have its request id by then. Its
+    start time, however, equals the arrival time of the prompt to the nanosecond, which identifies the prompt.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class SpanAnnotator(SpanProcessor):
 
 
 def _nanoseconds(prompt: PromptRecord) -> int:
-    return int(prompt.arrival_time * 1e9)  # as vLLM computes its span's start
+    return int(prompt.arrival_time * 1e9)  # as vLLM computes the start of a span
 
 
 def annotate_spans() -> SpanAnnotator | None:
-    """Join vLLM's tracing; None where it is off."""
+    """Add an annotator to vLLM's tracing. Return None if tracing is off."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         return None

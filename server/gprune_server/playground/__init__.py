@@ -1,4 +1,4 @@
-"""The playground: a page that shows what pruning does to a picture and to an answer. It uses the public API only."""
+"""Playground: a page that shows the effect of pruning on an image and on an answer. It uses only the public API."""
 
 from functools import cache
 from importlib.resources import files
@@ -18,7 +18,7 @@ PARTS = (
     "samples/panorama.png",
 )
 PATHS = frozenset(("/playground", *(f"/playground/{part}" for part in PARTS)))
-"""Open to those without a key: the page asks for one."""
+"""Paths that need no key: the page asks for it."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -32,13 +32,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/playground")
 def show_page() -> Response:
-    """The page."""
+    """Serve the page."""
     return _file(PAGE)
 
 
 @router.get("/playground/{part:path}")
 def show_part(part: str) -> Response:
-    """A script, a style sheet or a sample picture."""
+    """Serve a script, a style sheet or a sample image."""
     return _file(part) if part in PARTS else Response(status_code=404)
 
 

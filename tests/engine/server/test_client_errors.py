@@ -35,10 +35,10 @@ def post(server: Server, path: str, body: bytes | str) -> httpx.Response:
 @pytest.mark.parametrize(
     ("field", "value", "told", "stream"),
     [
-        ("stop", NO_TEXT, "no Unicode", False),
-        ("bad_words", [NO_TEXT], "no Unicode", True),
-        ("request_id", NO_TEXT, "no Unicode", False),
-        ("vllm_xargs", {NO_TEXT: 1}, "no Unicode", True),
+        ("stop", NO_TEXT, "not valid Unicode", False),
+        ("bad_words", [NO_TEXT], "not valid Unicode", True),
+        ("request_id", NO_TEXT, "not valid Unicode", False),
+        ("vllm_xargs", {NO_TEXT: 1}, "not valid Unicode", True),
         ("top_k", 2**70, "64 bits", False),
         ("repetition_detection", {"max_pattern_size": 2**70, "min_count": 2}, "64 bits", True),
     ],

@@ -63,7 +63,7 @@ def test_commands_for_dashboards_and_rules_make_what_a_cluster_takes() -> None:
     "words", ["is not supported by the served model", "gprune-vllm supports vLLM", "but this is vLLM"]
 )
 def test_messages_in_the_troubleshooting_are_ours(words: str) -> None:
-    code = [file.read_text() for room in ("gprune_vllm", "server") for file in (ROOT / room).glob("*.py")]
+    code = [file.read_text() for room in ("gprune_vllm", "server") for file in (ROOT / room).rglob("*.py")]
     assert words in OPERATIONS
     assert any(words in text for text in code)
 

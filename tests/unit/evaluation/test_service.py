@@ -21,7 +21,7 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path, m
     python.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(python))
     log = tmp_path / "logs" / "server.log"
-    expected = pytest.raises(EvaluationError, match=r"(?s)the server stopped; .*--prune-threshold")
+    expected = pytest.raises(EvaluationError, match=r"(?s)The server stopped\. .*--prune-threshold")
     with expected, own_service("model", log).running():
         pass
     assert "--prune-threshold" in log.read_text()

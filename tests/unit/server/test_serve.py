@@ -86,7 +86,7 @@ def test_a_line_says_that_the_processor_chose(
     monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
     with caplog.at_level("INFO", "vllm"):
         report_dtype(Namespace(dtype=served))
-    assert ("serving in float32. --dtype bfloat16 overrides" in caplog.text) is told
+    assert ("Serving in float32; --dtype bfloat16 overrides" in caplog.text) is told
 
 
 def test_rust_frontend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

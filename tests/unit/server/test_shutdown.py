@@ -16,6 +16,7 @@ from vllm.entrypoints.serve.instrumentator.health import router as health
 from vllm.exceptions import VLLMError
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from gprune_server.guard.in_flight import InFlight
 from gprune_server.shutdown import PARTING, Drain, DrainingEngine
 
 CHAT = "/v1/chat/completions"
@@ -62,9 +63,9 @@ class Engine:
 
 def application(engine: Engine) -> FastAPI:
     """A server of that engine, to be made in its event loop."""
-    app = FastAPI()
-    app.add_middleware(Drain)
-    app.state.engine_client = DrainingEngine(engine)
+    app, in_flight = FastAPI(), InFlight()
+    app.add_middleware(Drain, in_flight=in_flight)
+    app.state.engine_client = DrainingEngine(engine, in_flight)
     app.state.args = SimpleNamespace(log_error_stack=False)
     app.include_router(health)
     app.exception_handler(VLLMError)(vllm_error_handler)
@@ -75,7 +76,7 @@ def application(engine: Engine) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> int:
-        return app.state.engine_client.in_flight  # type: ignore[no-any-return]
+        return in_flight["post"]
 
     return app
 

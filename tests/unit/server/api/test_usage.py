@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gprune_server.api.usage import CURRENT_REQUEST, UsageReporter
+from gprune_server.api.context import CURRENT_REQUEST
+from gprune_server.api.usage import UsageReporter
 from gprune_vllm.account import VisualTokenAccount
 
 ACCOUNT = VisualTokenAccount(input=234, kept=77, ratio=0.7)

@@ -7,7 +7,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from vllm.exceptions import VLLMClientError, VLLMValidationError
 
-from gprune_server.guard import media
-from gprune_server.guard.media import GuardedMediaConnector
+from gprune_server.guard.limits import shared_limits
+from gprune_server.guard.media import GuardedMediaConnector, address_rule, shared_connection
+from tests.unit.server.guard.site import Site
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8))
 MILLION = 1_000_000
@@ -45,7 +45,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def _forget() -> None:
-    for cached in (media.shared_limits, media.address_rule, media.shared_connection):
+    for cached in (shared_limits, address_rule, shared_connection):
         cached.cache_clear()
 
 
@@ -142,7 +142,7 @@ def test_a_single_pixel_is_taken() -> None:
 
 @pytest.mark.parametrize("size", [(1000, 1), (1, 1000)])
 def test_what_is_too_narrow_is_refused(size: tuple[int, int]) -> None:
-    refused(data_url(encoded(Image.new("RGB", size))), "a side may be")
+    refused(data_url(encoded(Image.new("RGB", size))), "its longer side may be")
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -192,64 +192,9 @@ def _served_or_refused(data: bytes) -> None:
 # Fetching. All servers are on the loopback interface.
 
 
-class Site(ThreadingHTTPServer):
-    """A server of pictures and of trouble, which remembers what it was asked for."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str] = []
-        self.done = threading.Event()
-
-    def url(self, path: str, host: str = "localhost") -> str:
-        return f"http://{host}:{self.server_port}{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Site
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        getattr(self, self.path.strip("/"))()
-
-    def picture(self) -> None:
-        self.answer(200, encoded(PICTURE))
-
-    def missing(self) -> None:
-        self.answer(404, b"")
-
-    def broken(self) -> None:
-        self.answer(500, b"")
-
-    def elsewhere(self) -> None:
-        self.answer(302, b"", Location="/picture")
-
-    def slow(self) -> None:
-        self.server.done.wait(20)
-
-    def endless(self) -> None:
-        self.answer(200, b"")
-        try:
-            while not self.server.done.is_set():
-                self.wfile.write(b"\x00" * MILLION)
-        except OSError:
-            pass
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with Site() as server:
+    with Site(encoded(PICTURE)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.done.set()
@@ -315,5 +260,5 @@ def test_files_of_the_server_are_out_of_reach(path: str) -> None:
 
 
 def test_nothing_is_fetched_outside_a_server(site: Site) -> None:
-    with pytest.raises(VLLMClientError, match="servers only"):
+    with pytest.raises(VLLMClientError, match="only inside a server"):
         GuardedMediaConnector(allowed_media_domains=["localhost"]).fetch_image(site.url("/picture"))

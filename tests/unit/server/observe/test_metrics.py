@@ -20,21 +20,21 @@ EXPOSITION = """\
 # TYPE gprune_requests_total counter
 gprune_requests_total{method="gprune",source="request"} 1.0
 gprune_requests_total{method="gprune",source="default"} 1.0
-# HELP gprune_images_total Images.
+# HELP gprune_images_total Images in prompts.
 # TYPE gprune_images_total counter
 gprune_images_total{ratio_bucket="0"} 1.0
 gprune_images_total{ratio_bucket="0-0.3"} 0.0
 gprune_images_total{ratio_bucket="0.3-0.5"} 0.0
 gprune_images_total{ratio_bucket="0.5-0.7"} 2.0
 gprune_images_total{ratio_bucket="0.7-1"} 0.0
-# HELP gprune_visual_tokens_total Visual tokens of prompts with images, before pruning (input) and after it (kept).
+# HELP gprune_visual_tokens_total Visual tokens in prompts, before pruning (input) and after pruning (kept).
 # TYPE gprune_visual_tokens_total counter
 gprune_visual_tokens_total{stage="input"} 300.0
 gprune_visual_tokens_total{stage="kept"} 160.0
-# HELP gprune_prompt_tokens_saved_total Prompt tokens that pruning saved.
+# HELP gprune_prompt_tokens_saved_total Prompt tokens saved by pruning.
 # TYPE gprune_prompt_tokens_saved_total counter
 gprune_prompt_tokens_saved_total 140.0
-# HELP gprune_kv_cache_saved_bytes_total KV-cache bytes that pruned tokens would have taken.
+# HELP gprune_kv_cache_saved_bytes_total Bytes of KV cache saved by pruning.
 # TYPE gprune_kv_cache_saved_bytes_total counter
 gprune_kv_cache_saved_bytes_total 4480.0
 """

@@ -1,4 +1,4 @@
-"""The policy joins engine, controller and metrics."""
+"""The adaptive policy joins engine, controller, metrics and renderer."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,10 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from vllm.v1.metrics.stats import SchedulerStats
 
+from gprune_server.adaptive import AdaptivePolicy, start_policy
+from gprune_server.api.context import CURRENT_REQUEST, RequestRecord
 from gprune_server.api.renderer import PruneRenderer
-from gprune_server.api.usage import CURRENT_REQUEST, RequestRecord
 from gprune_server.observe.metrics import PruneMetrics
-from gprune_server.policy import AdaptivePolicy, start_policy
 from gprune_vllm.adapter.refusal import ADAPTIVE_KEY
 from gprune_vllm.flops import DecoderShape
 from gprune_vllm.settings import PruneSettings

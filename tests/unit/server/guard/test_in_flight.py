@@ -7,13 +7,13 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from gprune_server.guard.admission import RETRY_AFTER, Admission
+from gprune_server.guard.in_flight import RETRY_AFTER, Admission, InFlight
 
 
 def application(places: int | None) -> tuple[FastAPI, asyncio.Event]:
     """A server with that capacity, whose requests last until the event is set."""
     app, end = FastAPI(), asyncio.Event()
-    app.add_middleware(Admission)
+    app.add_middleware(Admission, in_flight=InFlight())
     scheduler_config = SimpleNamespace(max_num_queued_reqs=places)
     app.state.engine_client = SimpleNamespace(vllm_config=SimpleNamespace(scheduler_config=scheduler_config))
 
@@ -55,7 +55,7 @@ async def test_a_refusal_says_when_to_try_again_and_which_flag_limits() -> None:
     async with client_of(app) as client:
         response = await client.post("/v1/chat/completions", content=b"{}")
         assert (response.status_code, response.headers["Retry-After"]) == (503, str(RETRY_AFTER))
-        assert "--max-num-queued-reqs" in response.text
+        assert "Server overloaded: --max-num-queued-reqs reached. Retry later." in response.text
         assert (await client.post("/tokenize", content=b"{}")).status_code == 200
 
 
@@ -66,3 +66,10 @@ async def test_requests_of_other_processes_count() -> None:
     end.set()
     async with client_of(app) as client:
         assert (await client.post("/v1/chat/completions", content=b"{}")).status_code == 503
+
+
+def test_each_kind_is_counted_until_its_requests_end() -> None:
+    in_flight = InFlight()
+    with in_flight.counted("post"), in_flight.counted("post"), in_flight.counted("generating"):
+        assert (in_flight["post"], in_flight["generating"]) == (2, 1)
+    assert in_flight["post"] == in_flight["generating"] == 0
