@@ -65,7 +65,6 @@ class Controller:
         return State(state.level, since) if now - since < HOLD else State(state.level - 1, now)
 
     def ratio(self, state: State) -> float:
-        """Return the ratio of a state."""
         ratio = round(self.minimum + state.level / LEVELS * (self.maximum - self.minimum), 6)
         return min(self.maximum, max(self.minimum, ratio))
 

@@ -118,12 +118,10 @@ def wait_until_healthy(server: LaunchedServer, start_limit: float = START_LIMIT)
 
 
 def tail(log: Path) -> str:
-    """Return the end of a log."""
     return log.read_text(errors="replace")[-LOG_TAIL:]
 
 
 def free_port() -> int:
-    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -64,15 +64,8 @@ class GPruneEndpointPlugin:
         if PruneSettings.load().playground:
             app.include_router(playground.router)
         handle_errors(app)
-        in_flight = app.state.gprune_in_flight = InFlight()
-        app.add_middleware(Admission, in_flight=in_flight)
-        app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
-        app.add_middleware(Drain, in_flight=in_flight)
-        # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
-        app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
-        if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
-            MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
-        os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
+        _add_middleware(app)
+        _register_connector()
         os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # vLLM reads it later
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
@@ -81,26 +74,42 @@ class GPruneEndpointPlugin:
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE
         )
-        if not state.gprune_serves:
-            return
-        settings = settings_of(engine_client.model_config.hf_config)
-        metrics = _metrics(settings, engine_client.vllm_config)
-        request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
-        limit = shared_limits().max_request_sequences
-        state.online_renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
-        state.online_renderer.policy = start_policy(settings, engine_client, metrics)
-        state.serving_tokenization.online_renderer = state.online_renderer
-        await init_generate_state(
-            ObservedEngine(engine_client, _observers(settings, metrics), limit),
-            state,
-            args,
-            request_logger,
-            ("generate",),
-            resolve_default_chat_template_kwargs(args),
-        )
-        state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
-        for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
-            setattr(state, handler, UsageReporter(getattr(state, handler)))
+        if state.gprune_serves:
+            await _build_handlers(engine_client, state, args)
+
+
+def _add_middleware(app: FastAPI) -> None:
+    """Add this package's middleware, the innermost first."""
+    in_flight = app.state.gprune_in_flight = InFlight()
+    app.add_middleware(Admission, in_flight=in_flight)
+    app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
+    app.add_middleware(Drain, in_flight=in_flight)
+    # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
+    app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
+
+
+def _register_connector() -> None:
+    """Register the media connector and make it the default."""
+    if CONNECTOR_NAME not in MEDIA_CONNECTOR_REGISTRY.name2class:
+        MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)(GuardedMediaConnector)
+    os.environ.setdefault("VLLM_MEDIA_CONNECTOR", CONNECTOR_NAME)
+
+
+async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> None:
+    """Replace vLLM's generating handlers by ones that support pruning."""
+    settings = settings_of(engine_client.model_config.hf_config)
+    metrics = _metrics(settings, engine_client.vllm_config)
+    request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
+    limit = shared_limits().max_request_sequences
+    renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
+    renderer.policy = start_policy(settings, engine_client, metrics)
+    state.online_renderer = state.serving_tokenization.online_renderer = renderer
+    engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
+    template_kwargs = resolve_default_chat_template_kwargs(args)
+    await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)
+    state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
+    for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
+        setattr(state, handler, UsageReporter(getattr(state, handler)))
 
 
 def _renderer(

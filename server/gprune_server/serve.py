@@ -15,7 +15,7 @@ GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
 }
 """Flag groups by the name that `--help=NAME` takes."""
 LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
-"""Defaults for flags of vLLM that set no limit by default, or, for the shutdown timeout, no time."""
+"""Defaults for flags of vLLM whose own defaults are unlimited or, for the shutdown timeout, 0 seconds."""
 
 
 def main() -> None:

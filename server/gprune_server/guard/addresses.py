@@ -25,7 +25,7 @@ class ForbiddenAddressError(Exception):
 class AddressRule:
     """Set of permitted addresses: public ones and those of the operator's networks.
 
-    An IPv6 address that embeds an IPv4 address is public only if both are.
+    An IPv6 address that embeds IPv4 addresses is public only if those are too.
     """
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:

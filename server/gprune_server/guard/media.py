@@ -188,12 +188,12 @@ def _is_fetched(url: str) -> bool:
 
 
 def image_error(message: str) -> Any:
-    """Return a 400 that names the field."""
+    """Return an error for a 400 that names `image_url`."""
     return VLLMValidationError(message, parameter=FIELD)
 
 
 def client_error(error: Exception) -> Any:
-    """Convert an error to one for the client, which reveals nothing about the server's network."""
+    """Convert an error to one for the client that reveals nothing about the server's network."""
     if isinstance(error, ForbiddenAddressError):
         return image_error("The host of the URL has no public address. Send the image as a data: URL.")
     if isinstance(error, VLLMClientError) and getattr(error, "parameter", None) == FIELD:

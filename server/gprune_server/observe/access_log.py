@@ -10,7 +10,7 @@ from gprune_server.observe.observation import Outcome, PromptRecord
 
 
 class AccessLog:
-    """Observer that writes a line when a prompt ends: when it is answered, refused, or its client disconnects.
+    """Observer that writes a line when a prompt has been answered, has failed, or has lost its client.
 
     Args:
         output: stream to write to.

@@ -11,6 +11,18 @@ from gprune_vllm.settings import PruneSettings
 RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
 """Values of the label `ratio_bucket`. Buckets include their upper bound."""
 
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "requests": ("Prompts with images.", ("method", "source")),
+    "images": ("Images in prompts.", ("ratio_bucket",)),
+    "visual_tokens": ("Visual tokens in prompts, before pruning (input) and after pruning (kept).", ("stage",)),
+    "prompt_tokens_saved": ("Prompt tokens saved by pruning.", ()),
+    "kv_cache_saved_bytes": ("Bytes of KV cache saved by pruning.", ()),
+    "prefill_saved_flops": ("Floating-point operations that pruning saved in the prefill of the language model.", ()),
+    "generation_tokens": ("Tokens generated for prompts with images.", ("ratio_bucket",)),
+    "refusals": ("Requests refused because of their pruning fields.", ("reason",)),
+}
+"""Help text and labels of each counter, by name without the prefix `gprune_`."""
+
 
 def ratio_bucket(ratio: float) -> str:
     """Return the value of `ratio_bucket` for a ratio."""
@@ -36,29 +48,10 @@ class PruneMetrics:
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._settings, self._shape, self._kv_element_size = settings, shape, kv_element_size
-        self._requests = Counter("gprune_requests", "Prompts with images.", ["method", "source"], registry=registry)
-        self._images = Counter("gprune_images", "Images in prompts.", ["ratio_bucket"], registry=registry)
-        self._visual_tokens = Counter(
-            "gprune_visual_tokens",
-            "Visual tokens in prompts, before pruning (input) and after pruning (kept).",
-            ["stage"],
-            registry=registry,
-        )
-        self._saved_tokens = Counter("gprune_prompt_tokens_saved", "Prompt tokens saved by pruning.", registry=registry)
-        self._saved_bytes = Counter(
-            "gprune_kv_cache_saved_bytes", "Bytes of KV cache saved by pruning.", registry=registry
-        )
-        self._saved_flops = Counter(
-            "gprune_prefill_saved_flops",
-            "Floating-point operations that pruning saved in the prefill of the language model.",
-            registry=registry,
-        )
-        self._generated = Counter(
-            "gprune_generation_tokens", "Tokens generated for prompts with images.", ["ratio_bucket"], registry=registry
-        )
-        self._refusals = Counter(
-            "gprune_refusals", "Requests refused because of their pruning fields.", ["reason"], registry=registry
-        )
+        self._counters = {
+            name: Counter(f"gprune_{name}", text, labels, registry=registry)
+            for name, (text, labels) in COUNTERS.items()
+        }
         self._ratio = Histogram(
             "gprune_prune_ratio",
             "Pruning ratio applied to prompts with images.",
@@ -93,14 +86,14 @@ class PruneMetrics:
     def _expose_zeros(self) -> None:
         """Create all series that are known in advance at zero, so that queries find them."""
         for stage in ("input", "kept"):
-            self._visual_tokens.labels(stage)
+            self._counters["visual_tokens"].labels(stage)
         for method in self._settings.methods:
             for source in ("request", "default" if self._settings.prune_policy == "fixed" else "adaptive"):
-                self._requests.labels(method, source)
+                self._counters["requests"].labels(method, source)
         for reason in REASONS:
-            self._refusals.labels(reason)
+            self._counters["refusals"].labels(reason)
         for bucket in RATIO_BUCKETS:
-            for collector in (self._images, self._generated, *self._latencies.values()):
+            for collector in (self._counters["images"], self._counters["generation_tokens"], *self._latencies.values()):
                 collector.labels(bucket)
 
     def describe(self, model_name: str, version: str, registry: CollectorRegistry = REGISTRY) -> None:
@@ -127,21 +120,23 @@ class PruneMetrics:
         """Count a prompt that is sent to the engine."""
         account, tokens = prompt.account, prompt.prompt_tokens
         dropped = account.input - account.kept
-        self._requests.labels(account.method, account.source).inc()
-        self._images.labels(ratio_bucket(account.ratio)).inc(account.images)
-        self._visual_tokens.labels("input").inc(account.input)
-        self._visual_tokens.labels("kept").inc(account.kept)
+        self._counters["requests"].labels(account.method, account.source).inc()
+        self._counters["images"].labels(ratio_bucket(account.ratio)).inc(account.images)
+        self._counters["visual_tokens"].labels("input").inc(account.input)
+        self._counters["visual_tokens"].labels("kept").inc(account.kept)
         self._ratio.observe(account.ratio)
-        self._saved_tokens.inc(dropped)
-        self._saved_bytes.inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
-        self._saved_flops.inc(self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens))
+        self._counters["prompt_tokens_saved"].inc(dropped)
+        self._counters["kv_cache_saved_bytes"].inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
+        self._counters["prefill_saved_flops"].inc(
+            self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens)
+        )
 
     def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
         """Observe the latencies of a prompt that finished."""
         if outcome is None:
             return
         bucket = ratio_bucket(prompt.account.ratio)
-        self._generated.labels(bucket).inc(outcome.tokens)
+        self._counters["generation_tokens"].labels(bucket).inc(outcome.tokens)
         self._latencies["time_to_first_token"].labels(bucket).observe(outcome.time_to_first_token)
         self._latencies["request_queue_time"].labels(bucket).observe(outcome.queue_time)
         self._latencies["e2e_request_latency"].labels(bucket).observe(outcome.end_to_end)
@@ -154,4 +149,4 @@ class PruneMetrics:
 
     def refused(self, reason: str) -> None:
         """Count a request refused because of its pruning fields."""
-        self._refusals.labels(reason).inc()
+        self._counters["refusals"].labels(reason).inc()

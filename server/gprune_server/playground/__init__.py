@@ -32,7 +32,6 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/playground")
 def show_page() -> Response:
-    """Serve the page."""
     return _file(PAGE)
 
 

@@ -1,4 +1,4 @@
-// The server's public API, as any client uses it.
+// Client of the server's public API.
 
 const headers = (key) => ({ "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) });
 
@@ -19,18 +19,18 @@ export const listModels = (key) => json("v1/models", key);
 
 export const describePruning = (key) => json("v1/visual_tokens", key);
 
-/** Plans of one image for each ratio. */
+/** Return the plans of one image, one per ratio. */
 export async function showTokens(image, ratios, method, key) {
   const body = { images: [image], prune_ratio: ratios, prune_method: method };
   return (await json("v1/visual_tokens", key, body)).data[0];
 }
 
-/** A server's very first answer takes longer than others, which says nothing about pruning. */
+/** Warm up the server: its first response takes longer, with or without pruning. */
 export const warmUp = (model, key) => json("v1/chat/completions", key, {
   model, messages: [{ role: "user", content: "Hello" }], max_completion_tokens: 1,
 });
 
-/** Ask about an image; `onText` gets the answer so far. Returns its usage and times in milliseconds. */
+/** Ask about an image. `onText` receives the answer so far. Return usage, and times in milliseconds. */
 export async function ask({ model, image, question, ratio, method }, key, onText) {
   const content = [{ type: "image_url", image_url: { url: image } }, { type: "text", text: question }];
   const body = {
