@@ -1,4 +1,4 @@
-"""Bodies and answers of `/v1/visual_tokens`."""
+"""Request and response bodies of `/v1/visual_tokens`."""
 
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -9,10 +9,10 @@ from vllm.exceptions import VLLMValidationError
 from gprune_vllm.adapter.refusal import BUDGET_KEY, METHOD_KEY, RATIO_KEY, resolve_request
 from gprune_vllm.plan import PruneSpec
 
-MOST_PLANS = 64
-"""Ratios or budgets, times methods, in one request."""
+MAX_PLANS = 64
+"""Largest number of ratios or budgets times methods in one request."""
 
-Choice = Annotated[Any, Field(description="One, or a list of them.")]
+Choice = Annotated[Any, Field(description="One value or a list of values.")]
 
 
 class VisualTokensRequest(BaseModel):
@@ -25,19 +25,23 @@ class VisualTokensRequest(BaseModel):
     prune_ratio: Choice = None
     visual_token_budget: Choice = None
     prune_method: Choice = None
-    scores: bool = Field(False, description="Tell G-Prune's score of each token, after each iteration.")
+    scores: bool = Field(False, description="Include G-Prune's score of each token after each iteration.")
 
     def specs(self, settings: Any) -> list[PruneSpec]:
-        """What is asked: each ratio or budget with each method.
+        """Return each combination of a ratio or budget with a method.
 
         Raises:
-            PruneRefusal: one cannot be met.
-            VLLMValidationError: they are too many, or none.
+            PruneRefusal: a combination is invalid.
+            VLLMValidationError: there are too many combinations, or none.
         """
         choices = {name: _listed(name, getattr(self, name)) for name in (RATIO_KEY, BUDGET_KEY, METHOD_KEY)}
         asked = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-        if len(asked) > MOST_PLANS:
-            raise VLLMValidationError(f"at most {MOST_PLANS} combinations can be asked at once", parameter=RATIO_KEY)
+        if len(asked) > MAX_PLANS:
+            raise VLLMValidationError(
+                f"The request asks for {len(asked)} combinations of ratio or budget and method, but the limit is {MAX_PLANS}. "
+                "Send fewer.",
+                parameter=RATIO_KEY,
+            )
         return [resolve_request(settings, fields) for fields in asked]
 
 
@@ -45,7 +49,7 @@ class Group(BaseModel):
     """Tokens of the base crop, or of the grid, row by row: their rows and columns cover the whole image.
 
     Attributes:
-        scores: of each token, initially and after each iteration.
+        scores: score of each token, initially and after each iteration.
     """
 
     name: Literal["base", "grid"]
@@ -55,8 +59,11 @@ class Group(BaseModel):
 
 
 class Plan(BaseModel):
-    """What stays for one ratio or budget and method. `input` and `kept` count as `usage.visual_tokens` does, newline
-    tokens included; `kept_indices` are of the groups' patch tokens, ascending."""
+    """Kept tokens for one combination of a ratio or budget with a method.
+
+    `input` and `kept` include newline tokens, as in `usage.visual_tokens`. `kept_indices` holds the indices of the kept
+    patch tokens of each group, in ascending order.
+    """
 
     prune_ratio: float
     method: str
@@ -67,7 +74,7 @@ class Plan(BaseModel):
 
 
 class ImageTokens(BaseModel):
-    """The visual tokens of one image of `width` x `height` pixels."""
+    """Visual tokens of one image of `width` x `height` pixels."""
 
     index: int
     width: int
@@ -77,7 +84,7 @@ class ImageTokens(BaseModel):
 
 
 class VisualTokensResponse(BaseModel):
-    """Answer of `/v1/visual_tokens`."""
+    """Response of `/v1/visual_tokens`."""
 
     object: Literal["visual_tokens"] = "visual_tokens"
     model: str
@@ -85,7 +92,7 @@ class VisualTokensResponse(BaseModel):
 
 
 class PruningChoices(BaseModel):
-    """What requests may ask for, the default method first."""
+    """Pruning that requests may ask for. The default method comes first."""
 
     methods: list[str]
     default_prune_ratio: float
@@ -93,11 +100,11 @@ class PruningChoices(BaseModel):
 
 
 def _listed(name: str, choice: object) -> list[Any]:
-    """A choice as a list; none is the default.
+    """Return a choice as a list. None, which selects the default, counts as one value.
 
     Raises:
         VLLMValidationError: the list is empty.
     """
     if choice == []:
-        raise VLLMValidationError(f"{name} must name at least one", parameter=name)
+        raise VLLMValidationError(f"{name} is an empty list. Send at least one value or omit the field.", parameter=name)
     return choice if isinstance(choice, list) else [choice]

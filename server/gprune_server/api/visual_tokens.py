@@ -1,4 +1,4 @@
-"""`/v1/visual_tokens`: which visual tokens of an image stay, computed by the engine that serves."""
+"""`/v1/visual_tokens`: the visual tokens of an image that the serving engine keeps."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ from gprune_vllm.plan import PlannedImage, PruneSpec
 
 
 class VisualTokens:
-    """Shows selections of an engine that serves a LLaVA-NeXT.
+    """Selections of an engine that serves a supported model.
 
     Args:
-        engine_client: vLLM's.
-        model_name: what the server calls its model.
+        engine_client: vLLM's engine client.
+        model_name: name of the served model.
     """
 
     def __init__(self, engine_client: Any, model_name: str) -> None:
@@ -35,7 +35,7 @@ class VisualTokens:
 
     @property
     def choices(self) -> PruningChoices:
-        """What requests may ask for."""
+        """Pruning that requests may ask for."""
         settings = self._settings
         return PruningChoices(
             methods=list(settings.methods),
@@ -44,20 +44,23 @@ class VisualTokens:
         )
 
     async def show(self, request: VisualTokensRequest) -> VisualTokensResponse:
-        """Answer a request.
+        """Return the kept tokens of each image.
 
         Raises:
-            VLLMValidationError: it asks for what cannot be had.
+            VLLMValidationError: the request is invalid, or the engine lacks gprune's worker extension.
         """
         if self._engine.vllm_config.parallel_config.worker_extension_cls != WORKER_EXTENSION:
-            raise VLLMValidationError("this server extends its workers otherwise (--worker-extension-cls)")
+            raise VLLMValidationError(
+                "This server has another worker extension (--worker-extension-cls) and cannot show visual tokens. "
+                "The operator can start it without that flag."
+            )
         specs = request.specs(self._settings)
         images = [await self._load(url) for url in request.images]
         data = [await self._inspect(number, image, specs, request.scores) for number, image in enumerate(images)]
         return VisualTokensResponse(model=self._model_name, data=data)
 
     async def _load(self, url: str) -> Any:
-        """The picture of a URL, as a chat would load it."""
+        """Load the image at a URL, as a chat does."""
         config = self._engine.model_config
         connector = MEDIA_CONNECTOR_REGISTRY.load(
             vllm.envs.VLLM_MEDIA_CONNECTOR,

@@ -1,4 +1,4 @@
-// The page: a picture, a ratio, a question, and what pruning does to the answer.
+// The page: the effect of pruning on a picture and on the answer to a question.
 
 import { ask, describePruning, listModels, showTokens, warmUp } from "./api.js";
 import { draw } from "./overlay.js";
@@ -60,7 +60,7 @@ function show() {
     draw(get(name), state.picture, group, kept);
     get(`${name}-count`).textContent = group ? `${kept.length} of ${group.rows * group.columns} tokens` : "–";
   }
-  get("total").textContent = plan ? `${plan.kept} of ${plan.input} visual tokens stay, newlines counted.` : "";
+  get("total").textContent = plan ? `${plan.kept} of ${plan.input} visual tokens kept, newlines counted.` : "";
 }
 
 function facts(id, { usage, first, total }) {
@@ -89,7 +89,7 @@ async function askBoth() {
   }
   if (!state.warm) await warmUp(state.model, key());
   state.warm = true;
-  // One after the other: side by side they would slow each other down.
+  // One after the other: concurrent requests would slow each other down.
   for (const [name, amount] of [["pruned", ratio], ["full", 0]]) {
     const { model, image } = state;
     const request = { model, image, question: get("question").value, ratio: amount, method: get("method").value };
@@ -109,7 +109,7 @@ async function takeFile(file) {
   await take(await read(file));
 }
 
-/** Run what a person asked for, and tell what went wrong. */
+/** Wrap an action so that the page shows its error. */
 const attempt = (action) => async (...values) => {
   report(null);
   await action(...values).catch(report);

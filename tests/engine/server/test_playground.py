@@ -68,7 +68,7 @@ class Visit:
         self.expected.add("401")
         self.open()
         expect(self.page.get_by_role("alert")).to_contain_text("API key")
-        self.page.get_by_label("Key, where").fill(API_KEY)
+        self.page.get_by_label("Key, if").fill(API_KEY)
         self.page.keyboard.press("Enter")
         expect(self.page.locator("#model")).to_have_text("gprune-demo")
         return self.page
@@ -84,7 +84,7 @@ def visit(context: BrowserContext, demo_server: Server) -> Iterator[Visit]:
 
 def choose(page: Page, sample: str = "sign") -> None:
     page.get_by_role("button", name=f"Sample {sample}").click()
-    expect(page.locator("#total")).to_contain_text("visual tokens stay")
+    expect(page.locator("#total")).to_contain_text("visual tokens kept")
 
 
 def slide(page: Page, ratio: float) -> None:
@@ -111,7 +111,7 @@ def test_a_newcomer_sees_the_effect_of_the_ratio(visit: Visit) -> None:
     page = visit.open_with_key()
     choose(page)
     slide(page, 0)
-    expect(page.locator("#total")).to_have_text("336 of 336 visual tokens stay, newlines counted.")
+    expect(page.locator("#total")).to_have_text("336 of 336 visual tokens kept, newlines counted.")
     before = {name: dark_fraction(page, name) for name in ("base", "grid")}
     slide(page, 0.9)
     expect(page.locator("#total")).to_contain_text("of 336")
@@ -178,7 +178,7 @@ def test_a_bad_file_is_explained(visit: Visit, tmp_path: Path) -> None:
     expect(alert).to_have_text("This is not a picture that the browser can show.")
     photos.generated(2, 400).save(tmp_path / "thin.png")
     page.get_by_label("Choose a picture").set_input_files(tmp_path / "thin.png")
-    expect(alert).to_contain_text("a side may be 100 times the other")
+    expect(alert).to_contain_text("its longer side may be at most 100 times its shorter side")
     choose(page)
     expect(alert).to_be_empty()
 
@@ -191,7 +191,7 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
         names.append(page.evaluate("document.activeElement.id || document.activeElement.firstChild.alt"))
         if names[-1] == "Sample sign":
             page.keyboard.press("Enter")
-            expect(page.locator("#total")).to_contain_text("visual tokens stay")
+            expect(page.locator("#total")).to_contain_text("visual tokens kept")
         if names[-1] == "ratio":
             before = kept(page)
             page.keyboard.press("ArrowRight")
