@@ -38,8 +38,8 @@ class VisualTokensRequest(BaseModel):
         asked = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
         if len(asked) > MAX_PLANS:
             raise VLLMValidationError(
-                f"The request asks for {len(asked)} combinations of ratio or budget and method, but the limit is {MAX_PLANS}. "
-                "Send fewer.",
+                f"The request asks for {len(asked)} combinations of ratio or budget and method, but the limit is "
+                f"{MAX_PLANS}. Send fewer values.",
                 parameter=RATIO_KEY,
             )
         return [resolve_request(settings, fields) for fields in asked]
@@ -106,5 +106,5 @@ def _listed(name: str, choice: object) -> list[Any]:
         VLLMValidationError: the list is empty.
     """
     if choice == []:
-        raise VLLMValidationError(f"{name} is an empty list. Send at least one value or omit the field.", parameter=name)
+        raise VLLMValidationError(f"{name} is an empty list. Send a value or omit the field.", parameter=name)
     return choice if isinstance(choice, list) else [choice]
