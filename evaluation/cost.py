@@ -7,8 +7,9 @@ from typing import Any
 from evaluation.journal import Answer
 from evaluation.measurement import Measurement
 from evaluation.sample import Sample
+from gprune_vllm.families.anyres import plan_tokens
 from gprune_vllm.flops import ModelShape
-from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.plan import PruneSpec, TokenPlan
 
 FASTV = "fastv"
 LAYER = 2
@@ -43,7 +44,7 @@ class CostModel:
         other = answer.prompt_tokens - answer.visual_tokens
         if answer.method == FASTV:
             return fastv_flops(shape, plan, answer.visual_tokens, other)
-        return shape.true_flops(answer.visual_tokens, other, plan.crops, plan.grid_height)
+        return shape.true_flops(answer.visual_tokens, other, plan.units, plan.structural)
 
     def mean_flops(self, samples: Sequence[Sample], measurement: Measurement) -> float:
         """The mean over the questions of a measurement."""
@@ -53,6 +54,6 @@ class CostModel:
 
 def fastv_flops(shape: ModelShape, plan: TokenPlan, visual: int, other: int) -> int:
     """Floating-point operations where the first layers of the decoder see all tokens and only the others are pruned."""
-    unpruned = shape.true_flops(plan.input, other, plan.crops, plan.grid_height)
+    unpruned = shape.true_flops(plan.input, other, plan.units, plan.structural)
     later = replace(shape.decoder, layers=shape.decoder.layers - LAYER)
     return unpruned - later.prefill_flops(plan.input + other) + later.prefill_flops(visual + other)

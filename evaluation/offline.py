@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import AutoProcessor, LlavaNextForConditionalGeneration
 
 from evaluation.cost import CostModel
-from gprune_vllm.families.layout import grid_index
-from gprune_vllm.families.pruning import keep_patches
+from gprune_vllm.families import family_of
+from gprune_vllm.methods.registry import select_tokens
 from gprune_vllm.plan import TokenPlan
 
 
@@ -30,8 +30,8 @@ class SeenPicture:
     keys: Tensor
 
     def grid_features(self, plan: TokenPlan) -> Tensor:
-        """Features of the grid's patches, row by row, `[grid_height * grid_width, hidden_size]`."""
-        return self.features.flatten(0, 1)[grid_index(plan)]
+        """Features of the grid's patches, row by row, `[rows * columns, hidden_size]`."""
+        return _grid(self.features, plan)
 
 
 class OfflineModel:
@@ -63,7 +63,7 @@ class OfflineModel:
         attention = _layers(tower)[layer].self_attn
         hook = attention.k_proj.register_forward_hook(lambda module, arguments, output: keys.append(output))
         try:
-            output = tower(pixels[: self.plan(image).crops], output_hidden_states=True, output_attentions=True)
+            output = tower(pixels[: self.plan(image).units], output_hidden_states=True, output_attentions=True)
         finally:
             hook.remove()
         with_class = self.config.vision_feature_select_strategy == "default"
@@ -76,14 +76,18 @@ class OfflineModel:
         )
 
     def kept(self, seen: SeenPicture, method: str, ratio: float) -> Tensor:
-        """Which patches of a picture's grid a method keeps, bool `[grid_height, grid_width]`."""
+        """Mark the patches of a picture's grid that a method keeps, bool `[rows, columns]`."""
         plan = self.plan(seen.image, ratio)
-        watched = {"attention": seen.attention, "keys": seen.keys}
-        positions = keep_patches(seen.features, plan, method, watched).positions
-        places = positions[positions >= plan.base_tokens] - plan.base_tokens
-        mask = torch.zeros(plan.grid_height, plan.grid_width + 1, dtype=torch.bool)  # a newline ends each row
-        mask.view(-1)[places] = True
-        return mask[:, :-1]
+        watched = {"attention": _grid(seen.attention, plan), "keys": _grid(seen.keys, plan)}
+        grid = plan.groups[-1]
+        mask = torch.zeros(grid.tokens, dtype=torch.bool)
+        mask[select_tokens(_grid(seen.features, plan), grid.kept, method, **watched).index] = True
+        return mask.view(grid.rows, grid.columns)
+
+
+def _grid(values: Tensor, plan: TokenPlan) -> Tensor:
+    """Values of the grid's patches, of `values` `[crops, patches, ...]`."""
+    return family_of("LlavaNextForConditionalGeneration").split(values, plan)[-1]
 
 
 def _layers(tower: Any) -> Any:

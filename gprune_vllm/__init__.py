@@ -1,11 +1,12 @@
-"""gprune-vllm: serve LLaVA-NeXT on vLLM with only the visual tokens worth keeping.
+"""gprune-vllm: serve vision-language models on vLLM with only the visual tokens worth keeping.
 
 Importing the package is instant and torch-free; names that need torch are loaded on first use.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.families.anyres import plan_tokens
+from gprune_vllm.plan import PruneSpec, TokenPlan
 
 if TYPE_CHECKING:
     from gprune_vllm.methods.gprune import gprune_scores

@@ -1,8 +1,8 @@
-"""How many visual tokens of an image stay. The one place that counts; pure Python integers."""
+"""Count the visual tokens of an image that stay. The one place that counts; pure Python integers."""
 
 import reprlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from math import floor
 from numbers import Real
 from typing import Any
@@ -50,18 +50,20 @@ class PruneSpec:
         """Whether any image may lose tokens."""
         return self.budget is not None or self.ratio > 0
 
-    def split(self, base: int, grid: int) -> tuple[int, int]:
-        """Patch tokens that stay of a base crop of `base` tokens and a grid of `grid`.
+    def split(self, *sizes: int) -> tuple[int, ...]:
+        """Count the tokens that stay of groups of these sizes.
 
-        A budget is shared in proportion, to the nearest token. Each group that is not empty keeps at least one.
+        A budget is shared in proportion, to the nearest token. Each group that is not empty keeps at least one token.
         """
         if self.budget is None:
-            return self.count_kept(base), self.count_kept(grid)
-        tokens = base + grid
+            return tuple(self.count_kept(size) for size in sizes)
+        kept, tokens = [], sum(sizes)
         budget = min(self.budget, tokens)
-        share = (2 * budget * base + tokens) // (2 * tokens)  # budget * base / tokens, rounded
-        kept = min(base, max(1, share))
-        return kept, min(grid, max(1, budget - kept))
+        for size in sizes:
+            share = (2 * budget * size + tokens) // (2 * tokens) if size else 0  # budget * size / tokens, rounded
+            kept.append(min(size, max(1, share)))
+            budget, tokens = max(0, budget - kept[-1]), tokens - size
+        return tuple(kept)
 
     def count_kept(self, num_tokens: int) -> int:
         """Tokens that the ratio leaves of `num_tokens`: the floor of `(1 - ratio) * num_tokens`, at least one.
@@ -91,75 +93,84 @@ def _check_budget(budget: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPlan:
-    """The visual tokens of one LLaVA-NeXT image, counted.
-
-    An image is its base crop (the whole image, resized) followed by a grid: the crops laid side by side, with the
-    padding that kept the aspect ratio cut off, and a newline token after each row. Patch tokens of the base crop and
-    of the grid are pruned as two groups; newline tokens always stay.
+class Group:
+    """Tokens of an image that one selection chooses among, laid out in rows and columns that cover the image.
 
     Attributes:
-        base_kept: patch tokens of the base crop that stay.
-        grid_kept: patch tokens of the grid that stay.
-        grid_height: rows of the grid, which is also the number of newline tokens.
-        grid_width: patch tokens in a row of the grid.
-        patches_per_side: patch tokens along a side of one crop.
-        crop_rows: crops above each other in the grid.
-        crop_columns: crops beside each other in the grid.
+        rows: rows of tokens.
+        columns: tokens in a row.
+        kept: tokens that stay.
+        copies: equal parts of the image, such as tiles, that each have these rows and columns and keep as many.
     """
 
-    base_kept: int
-    grid_kept: int
-    grid_height: int
-    grid_width: int
-    patches_per_side: int
-    crop_rows: int
-    crop_columns: int
+    rows: int
+    columns: int
+    kept: int
+    copies: int = 1
 
     @property
-    def base_tokens(self) -> int:
-        """Patch tokens of the base crop before pruning."""
-        return self.patches_per_side**2
+    def tokens(self) -> int:
+        """Tokens before pruning, in one copy."""
+        return self.rows * self.columns
 
-    @property
-    def grid_tokens(self) -> int:
-        """Patch tokens of the grid before pruning."""
-        return self.grid_height * self.grid_width
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """Visual tokens of one image, counted.
+
+    Attributes:
+        groups: tokens to choose among.
+        structural: tokens that always stay, such as newlines.
+        span: positions that the unpruned image takes in the prompt.
+        units: work for the vision tower, in what the family counts it by, such as crops.
+        geometry: what else the family lays tokens out by.
+    """
+
+    groups: tuple[Group, ...]
+    structural: int
+    span: int
+    units: int
+    geometry: tuple[int, ...] = ()
 
     @property
     def patches(self) -> int:
-        """Patch tokens before pruning, which are those that a ratio and a budget count."""
-        return self.base_tokens + self.grid_tokens
+        """Tokens of all groups before pruning, which a ratio and a budget count."""
+        return sum(group.tokens * group.copies for group in self.groups)
 
     @property
     def patches_kept(self) -> int:
-        """Patch tokens after pruning."""
-        return self.base_kept + self.grid_kept
+        """Tokens of all groups after pruning."""
+        return sum(group.kept * group.copies for group in self.groups)
 
     @property
     def input(self) -> int:
-        """Visual tokens before pruning, newlines counted."""
-        return self.patches + self.grid_height
+        """Visual tokens before pruning, structural ones included."""
+        return self.patches + self.structural
 
     @property
     def kept(self) -> int:
-        """Visual tokens after pruning, newlines counted."""
-        return self.patches_kept + self.grid_height
-
-    @property
-    def crops(self) -> int:
-        """Crops that the vision tower runs for this image, the base crop counted."""
-        return 1 + self.crop_rows * self.crop_columns
+        """Visual tokens after pruning, structural ones included."""
+        return self.patches_kept + self.structural
 
     @property
     def pruned(self) -> bool:
         """Whether any token is dropped."""
         return self.kept < self.input
 
+    @property
+    def effective_ratio(self) -> float:
+        """Fraction of the groups' tokens that is dropped, to four decimals."""
+        return effective_ratio(self.patches_kept, self.patches)
+
+
+def effective_ratio(kept: int, patches: int) -> float:
+    """Fraction that is dropped where `kept` of `patches` tokens stay, to four decimals."""
+    return round(1 - kept / patches, 4)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """What the model is told of an image: integers only, so that they cross processes as they are.
+    """What the model is told about an image: integers only, so that they cross processes unchanged.
 
     Attributes:
         plan: its visual tokens.
@@ -172,93 +183,24 @@ class PlannedImage:
     seed: int = 0
 
     def row(self) -> list[int]:
-        """All of it, in one list."""
-        return [*astuple(self.plan), self.method, self.seed]
+        """Return all of it in one list."""
+        plan = self.plan
+        groups = [number for group in plan.groups for number in astuple(group)]
+        counts = (self.method, self.seed, plan.structural, plan.span, plan.units, len(plan.groups))
+        return [*counts, *groups, *plan.geometry]
 
     @classmethod
     def of(cls, row: Sequence[int]) -> "PlannedImage":
         """Undo `row`."""
-        *plan, method, seed = row
-        return cls(TokenPlan(*plan), method, seed)
-
-
-def plan_tokens(
-    image_size: tuple[int, int],
-    grid_pinpoints: Sequence[Sequence[int]],
-    crop_size: int,
-    patch_size: int,
-    spec: PruneSpec,
-) -> TokenPlan:
-    """Plan the visual tokens of one image.
-
-    Args:
-        image_size: `(height, width)` of the original image, in pixels.
-        grid_pinpoints: resolutions `(height, width)` the model may cut an image into, in pixels.
-        crop_size: side of a crop, in pixels.
-        patch_size: side of a patch, in pixels.
-        spec: what is asked.
-
-    Raises:
-        ValueError: a side of the image is not positive, or there is no resolution to choose from.
-
-    Source: LLaVA-NeXT's "anyres" geometry as Transformers 5 and vLLM 0.32 compute it, floating-point rounding included.
-    """
-    if min(image_size) < 1:
-        raise ValueError(f"image_size must be positive, got {image_size}")
-    if not grid_pinpoints:
-        raise ValueError("grid_pinpoints must name at least one resolution")
-    height, width = _best_resolution(image_size, grid_pinpoints)
-    patches_per_side = crop_size // patch_size
-    crop_rows, crop_columns = height // crop_size, width // crop_size
-    grid_height, grid_width = _unpadded(image_size, crop_rows * patches_per_side, crop_columns * patches_per_side)
-    base_kept, grid_kept = spec.split(patches_per_side**2, grid_height * grid_width)
-    return TokenPlan(
-        base_kept=base_kept,
-        grid_kept=grid_kept,
-        grid_height=grid_height,
-        grid_width=grid_width,
-        patches_per_side=patches_per_side,
-        crop_rows=crop_rows,
-        crop_columns=crop_columns,
-    )
-
-
-def largest_plan(grid_pinpoints: Sequence[Sequence[int]], crop_size: int, patch_size: int) -> TokenPlan:
-    """The unpruned plan of the image that yields the most visual tokens, as vLLM profiles it."""
-    plans = [
-        plan_tokens((height, width), grid_pinpoints, crop_size, patch_size, PruneSpec())
-        for height, width in grid_pinpoints
-    ]
-    return max(plans, key=lambda plan: plan.input)
+        method, seed, structural, span, units, count, *rest = row
+        size = len(fields(Group))
+        groups = tuple(Group(*rest[place : place + size]) for place in range(0, count * size, size))
+        return cls(TokenPlan(groups, structural, span, units, tuple(rest[count * size :])), method, seed)
 
 
 def shortened(value: object) -> str:
-    """A value for an error message, whatever a client sent."""
+    """Format a value that a client sent for an error message."""
     try:
         return reprlib.repr(value)
     except ValueError:  # an integer of more digits than Python prints
         return "a very large number"
-
-
-def _best_resolution(image_size: tuple[int, int], resolutions: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """The resolution that keeps most pixels of the image, and of those the one that wastes fewest."""
-    image_height, image_width = image_size
-
-    def fit(resolution: Sequence[int]) -> tuple[int, int]:
-        height, width = resolution
-        scale = min(width / image_width, height / image_height)
-        effective = min(int(image_width * scale) * int(image_height * scale), image_width * image_height)
-        return effective, -(width * height - effective)
-
-    height, width = max(resolutions, key=fit)
-    return height, width
-
-
-def _unpadded(image_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of a padded grid of `height` x `width` patches that show the image."""
-    image_height, image_width = image_size
-    if image_width / image_height > width / height:
-        inner = int(round(image_height * (width / image_width), 7))
-        return height - 2 * ((height - inner) // 2), width
-    inner = int(round(image_width * (height / image_height), 7))
-    return height, width - 2 * ((width - inner) // 2)

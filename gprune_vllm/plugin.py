@@ -1,11 +1,12 @@
 """vLLM's entry point into the package."""
 
+from gprune_vllm.families import MODELS
+
 SUPPORTED_VLLM = "0.32"
-ARCHITECTURE = "LlavaNextForConditionalGeneration"
 
 
 def register() -> None:
-    """Register the pruning LLaVA-NeXT with vLLM. Lazy and idempotent: vLLM calls it in each of its processes.
+    """Register the pruning models with vLLM. Lazy and idempotent: vLLM calls it in each of its processes.
 
     Models of other architectures are not touched.
 
@@ -17,10 +18,13 @@ def register() -> None:
     from vllm.model_executor.models import ModelRegistry
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
-    from gprune_vllm.adapter.config import GPruneLlavaNextConfig
+    from gprune_vllm.adapter.config import PruningConfig
 
-    ModelRegistry.register_model(ARCHITECTURE, "gprune_vllm.adapter.model:GPruneLlavaNextForConditionalGeneration")
-    MODELS_CONFIG_MAP[ARCHITECTURE] = GPruneLlavaNextConfig
+    for architecture, model in MODELS.items():
+        ModelRegistry.register_model(architecture, f"gprune_vllm.families.{model}")
+        upstream = MODELS_CONFIG_MAP.get(architecture)
+        if upstream is None or not issubclass(upstream, PruningConfig):
+            MODELS_CONFIG_MAP[architecture] = PruningConfig.of(architecture, upstream)
 
 
 def _check_version() -> None:
@@ -28,6 +32,6 @@ def _check_version() -> None:
 
     if vllm.__version__.split(".")[:2] != SUPPORTED_VLLM.split("."):
         raise RuntimeError(
-            f"gprune-vllm supports vLLM {SUPPORTED_VLLM}.x, but this is vLLM {vllm.__version__}; install "
-            f"vllm=={SUPPORTED_VLLM}.0, or leave gprune out of VLLM_PLUGINS to serve without pruning"
+            f"gprune-vllm supports vLLM {SUPPORTED_VLLM}.x, but this is vLLM {vllm.__version__}. Install "
+            f"vllm=={SUPPORTED_VLLM}.0, or leave gprune out of VLLM_PLUGINS to serve without pruning."
         )

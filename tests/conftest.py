@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.support import pool, servers
 from tests.support.collector import Collector
+from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.grouping import group_of, place_of
 from tests.support.oracle import Oracle
 from tests.support.pool import ServerPool
@@ -67,7 +68,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def oracle(checkpoint: Path) -> Oracle:
     """The independent computation in Transformers, on the same checkpoint."""
-    return Oracle(checkpoint)
+    return LlavaNextOracle(checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     LlavaNextImageProcessor,
     LlavaNextProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
@@ -133,21 +135,25 @@ def build_processor(options: CheckpointOptions, tokenizer: Tokenizer) -> LlavaNe
         crop_size={"height": CROP, "width": CROP},
         image_grid_pinpoints=options.pinpoints,
     )
-    wrapped_tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=SPECIAL_TOKENS[PAD],
-        bos_token=SPECIAL_TOKENS[BEGIN],
-        eos_token=SPECIAL_TOKENS[END],
-        model_max_length=options.max_position_embeddings,
-        clean_up_tokenization_spaces=False,
-    )
     return LlavaNextProcessor(
         image_processor,
-        wrapped_tokenizer,
+        wrapped(tokenizer, options.max_position_embeddings),
         patch_size=PATCH,
         vision_feature_select_strategy=options.select_strategy,
         num_additional_image_tokens=1 if options.tower == "clip" else 0,
         chat_template=CHAT_TEMPLATE,
+    )
+
+
+def wrapped(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
+    """Wrap a tokenizer as Transformers wants it."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL_TOKENS[PAD],
+        bos_token=SPECIAL_TOKENS[BEGIN],
+        eos_token=SPECIAL_TOKENS[END],
+        model_max_length=max_length,
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -202,10 +208,15 @@ def vision_config(options: CheckpointOptions) -> dict[str, Any]:
     }
 
 
-def random_weights(config: LlavaNextConfig, tokenizer: Tokenizer, seed: int) -> dict[str, torch.Tensor]:
-    """All weights in float32 under their published names."""
+def random_weights(
+    config: PreTrainedConfig,
+    tokenizer: Tokenizer,
+    seed: int,
+    model_class: type[PreTrainedModel] = LlavaNextForConditionalGeneration,
+) -> dict[str, torch.Tensor]:
+    """Draw all weights in float32, under their published names."""
     with torch.device("meta"):  # only the names and shapes are wanted
-        model = LlavaNextForConditionalGeneration(config)
+        model = model_class(config)
     generator = torch.Generator().manual_seed(seed)
     weights = {
         published_name(name): random_weight(name, parameter.shape, generator)

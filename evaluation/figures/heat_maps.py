@@ -27,7 +27,8 @@ def draw_heat_maps(model: OfflineModel, pictures: dict[str, Image.Image], file: 
         show(first, picture, name)
         for place, (title, scores) in zip(others, maps.items(), strict=True):
             show(place, picture.convert("L"), title if row == 0 else "")
-            heat = ranks(scores).reshape(plan.grid_height, plan.grid_width)
+            grid = plan.groups[-1]
+            heat = ranks(scores).reshape(grid.rows, grid.columns)
             place.imshow(heat, cmap="inferno", alpha=0.75, extent=(0, picture.width, picture.height, 0))
     save(figure, file)
 

@@ -1,17 +1,20 @@
-"""What the plugin changes in vLLM's configuration, and what it refuses at start-up."""
+"""Changes to vLLM's configuration, and refusals at start-up."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
 from gprune_vllm.adapter.timing import create_metrics_directory
+from gprune_vllm.families import family_of
 from gprune_vllm.settings import PruneSettings
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
 
+    from gprune_vllm.adapter.family import Family
+
 WORKER_EXTENSION = "gprune_vllm.adapter.inspection.InspectingWorker"
-ENCODER_CACHE_MANAGER = "gprune_vllm.adapter.encoder_budget.CropBudget"
+ENCODER_CACHE_MANAGER = "gprune_vllm.adapter.encoder_budget.TowerBudget"
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
 
@@ -24,24 +27,41 @@ _FLAGS_INSTEAD = {
 }
 
 
-class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
-    """Configuration hook of `LlavaNextForConditionalGeneration`.
+class PruningConfig(VerifyAndUpdateConfig):
+    """Configuration hook of an architecture that gprune prunes.
 
     Changes against `vllm.model_executor.models.config.VerifyAndUpdateConfig` (vLLM 0.32):
+    - runs vLLM's own hook of the architecture, where there is one, first;
     - stores the validated settings on the HF configuration, which vLLM sends to all its processes;
     - makes the folder where workers write metrics;
     - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
       request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
     - lets workers show their selection, unless the operator extends them otherwise;
-    - holds each step to the crops whose memory was profiled, unless the operator names another encoder cache manager;
+    - holds each step to the tower work whose memory was profiled, unless the operator names another encoder cache
+      manager;
     - refuses what cannot work, by name and with the way out.
+
+    Attributes:
+        architecture: vLLM's name of it.
+        upstream: vLLM's own hook.
     """
 
-    @staticmethod
-    def verify_and_update_model_config(model_config: "ModelConfig") -> None:
-        settings = PruneSettings.load().with_methods(_registered_methods())
+    architecture: ClassVar[str]
+    upstream: ClassVar[type[VerifyAndUpdateConfig]] = VerifyAndUpdateConfig
+
+    @classmethod
+    def of(cls, architecture: str, upstream: type[VerifyAndUpdateConfig] | None) -> type["PruningConfig"]:
+        """Make the hook of an architecture."""
+        chained = {"architecture": architecture, "upstream": upstream or VerifyAndUpdateConfig}
+        return type(f"{cls.__name__}Of{architecture}", (cls,), chained)
+
+    @classmethod
+    def verify_and_update_model_config(cls, model_config: "ModelConfig") -> None:
+        cls.upstream.verify_and_update_model_config(model_config)
+        family = family_of(cls.architecture)
+        settings = PruneSettings.load().with_methods(_methods_of(family))
         hf_config = model_config.hf_config
-        _check_features(hf_config)
+        family.check(hf_config)
         _check_processor_kwargs(model_config)
         setattr(hf_config, SETTINGS_ATTRIBUTE, settings.model_dump())
         create_metrics_directory()
@@ -49,8 +69,9 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
             # The numbers are never read: they only say that positions have three channels.
             hf_config.rope_parameters = {"mrope_section": [1, 1, 1]}
 
-    @staticmethod
-    def verify_and_update_config(vllm_config: "VllmConfig") -> None:
+    @classmethod
+    def verify_and_update_config(cls, vllm_config: "VllmConfig") -> None:
+        cls.upstream.verify_and_update_config(vllm_config)
         if not vllm_config.parallel_config.worker_extension_cls:
             vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
         if vllm_config.ec_manager_config.encoder_cache_manager_cls is None:
@@ -60,28 +81,15 @@ class GPruneLlavaNextConfig(VerifyAndUpdateConfig):
 
 
 def settings_of(hf_config: Any) -> PruneSettings:
-    """The settings that `GPruneLlavaNextConfig` stored on an HF configuration."""
+    """Return the settings that `PruningConfig` stored on an HF configuration."""
     return PruneSettings(**getattr(hf_config, SETTINGS_ATTRIBUTE))
 
 
-def _registered_methods() -> list[str]:
-    from gprune_vllm.methods.registry import selector_names  # torch, which is not needed to register
+def _methods_of(family: "Family") -> list[str]:
+    """Registered methods that the family can run."""
+    from gprune_vllm.methods.registry import needs_attention, selector_names  # torch, which registering does not need
 
-    return selector_names()
-
-
-def _check_features(hf_config: Any) -> None:
-    """Refuse a feature selection that does not leave one token a patch: vLLM's own class fails on the first image."""
-    tower, strategy = hf_config.vision_config.model_type, hf_config.vision_feature_select_strategy
-    # CLIP puts a class token before the patches, which "default" drops; SigLIP has none to drop.
-    expected = {"clip_vision_model": "default", "siglip_vision_model": "full"}.get(tower)
-    if expected is None:
-        raise ValueError(f"vision tower {tower!r} is not supported: LLaVA-NeXT on vLLM runs CLIP and SigLIP towers")
-    if strategy != expected:
-        raise ValueError(
-            f"vision_feature_select_strategy {strategy!r} does not leave one token a patch of a {tower}; "
-            f'start with --hf-overrides \'{{"vision_feature_select_strategy": "{expected}"}}\''
-        )
+    return [name for name in selector_names() if family.has_attention or not needs_attention(name)]
 
 
 def _check_processor_kwargs(model_config: "ModelConfig") -> None:

@@ -1,68 +1,83 @@
-"""How many crops one step may send through the vision tower: as many as vLLM profiled the memory of."""
+"""How much tower work one step may bring: as much as vLLM profiled the memory of."""
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from vllm.v1.core.encoder_cache_manager import EncoderCacheManager
 
-from gprune_vllm.plan import TokenPlan, largest_plan
+from gprune_vllm.adapter.processor import PLAN_FIELD
+from gprune_vllm.families import family_of
+from gprune_vllm.plan import TokenPlan
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.multimodal.inputs import MultiModalFeatureSpec
     from vllm.v1.request import Request
 
+    from gprune_vllm.adapter.family import Family
 
-class CropBudget(EncoderCacheManager):
+
+class TowerBudget(EncoderCacheManager):
     """Changes against `vllm.v1.core.encoder_cache_manager.EncoderCacheManager` (vLLM 0.32): an image waits for another
-    step where it would bring more crops than vLLM profiled.
+    step where it would bring more units of tower work, such as crops, than vLLM profiled.
 
     vLLM charges an image by its tokens. Of a pruned image these are few, and of a narrow one there never were many, but
     all of its crops lie on the device and go through the tower.
     """
 
-    def __init__(self, cache_size: int, crop_limit: int, largest_image: int) -> None:
+    def __init__(self, cache_size: int, family: "Family", limit: int, largest_image: int) -> None:
         super().__init__(cache_size)
-        self._crop_limit, self._largest_image = crop_limit, largest_image
-        self._crops = 0
+        self._family, self._limit, self._largest_image = family, limit, largest_image
+        self._units = 0
 
     @classmethod
-    def create_manager(cls, *, cache_size: int, vllm_config: "VllmConfig") -> "CropBudget":
-        return cls(cache_size, profiled_crops(vllm_config), _largest_image(vllm_config).crops)
+    def create_manager(cls, *, cache_size: int, vllm_config: "VllmConfig") -> "TowerBudget":
+        family = family_of(vllm_config.model_config.architecture)
+        return cls(cache_size, family, profiled_units(vllm_config), largest_plan(vllm_config).units)
 
     def can_allocate(
         self, request: "Request", input_id: int, encoder_compute_budget: int, num_embeds_to_schedule: int
     ) -> bool:
-        crops = self._count(request.mm_features[input_id])
-        if self._crops and self._crops + crops > self._crop_limit:
+        units = self._count(request.mm_features[input_id])
+        if self._units and self._units + units > self._limit:
             return False
         if not super().can_allocate(request, input_id, encoder_compute_budget, num_embeds_to_schedule):
             return False
-        self._crops += crops
+        self._units += units
         return True
 
     def get_manager_metadata(self) -> Any:
         """Asked for once a step, when all of it is settled: the next one begins anew."""
-        self._crops = 0
+        self._units = 0
         return super().get_manager_metadata()
 
     def _count(self, feature: "MultiModalFeatureSpec") -> int:
-        """Crops of an image, padding counted. Under vLLM's shared-memory cache only workers see them."""
+        """Units of an image, padding counted. Under vLLM's shared-memory cache only workers see its data."""
         item = feature.data or {}
         if "image_embeds" in item:
             return 0
-        return len(item["pixel_values"].data) if "pixel_values" in item else self._largest_image
+        return self._family.units(item) if PLAN_FIELD in item else self._largest_image
 
 
-def profiled_crops(vllm_config: "VllmConfig") -> int:
-    """Crops that vLLM's memory profiling runs through the tower at once. See `vllm.multimodal.encoder_budget`."""
-    largest, scheduler = _largest_image(vllm_config), vllm_config.scheduler_config
+def profiled_units(vllm_config: "VllmConfig") -> int:
+    """Units that vLLM's memory profiling runs through the tower at once. See `vllm.multimodal.encoder_budget`."""
+    largest, scheduler = largest_plan(vllm_config), vllm_config.scheduler_config
     by_encoder = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size) // largest.input
     limit = vllm_config.model_config.get_multimodal_config().get_limit_per_prompt("image")
     by_prompts = scheduler.max_num_seqs * max(1, min(limit, vllm_config.model_config.max_model_len // largest.input))
     images: int = max(1, min(by_encoder, by_prompts))
-    return images * largest.crops
+    return images * largest.units
 
 
-def _largest_image(vllm_config: "VllmConfig") -> TokenPlan:
-    config = vllm_config.model_config.hf_config
-    return largest_plan(config.image_grid_pinpoints, config.vision_config.image_size, config.vision_config.patch_size)
+def tower_limit(vllm_config: "VllmConfig") -> int:
+    """Units that the tower may run in one call."""
+    if vllm_config.lora_config is not None and vllm_config.lora_config.enable_tower_connector_lora:
+        # vLLM lays out one adapter mapping for all images of a call, so that the call cannot be split.
+        return torch.iinfo(torch.int64).max
+    return profiled_units(vllm_config)
+
+
+def largest_plan(vllm_config: "VllmConfig") -> TokenPlan:
+    """The plan of the image with the most visual tokens, unpruned."""
+    model_config = vllm_config.model_config
+    return family_of(model_config.architecture).largest(model_config.hf_config)

@@ -1,14 +1,14 @@
 """One prompt's images on their way through the multimodal processor, with their plans."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import PromptUpdateDetails
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import Source, VisualTokenAccount
-from gprune_vllm.plan import PruneSpec, TokenPlan
+from gprune_vllm.plan import PruneSpec, TokenPlan, effective_ratio
 
 
 @dataclass
@@ -21,14 +21,25 @@ class PlannedPlaceholders(PromptUpdateDetails):
 
     plan: TokenPlan | None = None
 
+    @classmethod
+    def of(cls, whole: PromptUpdateDetails, plan: TokenPlan | None) -> Self:
+        """Shorten the placeholders of the whole image to those that its plan keeps. They are all alike."""
+        dropped = plan.input - plan.kept if plan is not None else 0
+        return cls(whole.full[: len(whole.full) - dropped], whole.is_embed, plan)
+
 
 @dataclass
 class PlannedInputs(ProcessorInputs):
     """Inputs of one call of the processor, with what was asked and by whom, collecting its plans.
 
     Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
+
+    Attributes:
+        plans: of the images; None for one that vLLM's cache knows by its name only.
+        placeholders: of the images, once they are processed.
     """
 
+    plans: list[TokenPlan | None] = field(default_factory=list)
     placeholders: list[PlannedPlaceholders] = field(default_factory=list)
     spec: PruneSpec = field(default_factory=PruneSpec)
     source: Source = "default"
@@ -48,7 +59,7 @@ def account_of(inputs: PlannedInputs) -> VisualTokenAccount:
     patches = sum(plan.patches for plan in plans)
     ratio = inputs.spec.ratio
     if inputs.spec.budget is not None and patches:
-        ratio = round(1 - sum(plan.patches_kept for plan in plans) / patches, 4)
+        ratio = effective_ratio(sum(plan.patches_kept for plan in plans), patches)
     return VisualTokenAccount(
         input=sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders),
         kept=sum(len(item.full) for item in inputs.placeholders),

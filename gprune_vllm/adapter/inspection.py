@@ -1,37 +1,30 @@
-"""What a selection decides about an image, for people to look at: computed where the model is, as it is served."""
+"""Show which tokens of an image a selection keeps, computed where the model is, as it is served."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from vllm.distributed import get_pp_group
 
-from gprune_vllm.families.layout import grid_index, grid_positions
-from gprune_vllm.families.pruning import keep_patches
 from gprune_vllm.methods.gprune import gprune_scores
-from gprune_vllm.plan import PlannedImage, TokenPlan
+from gprune_vllm.plan import PlannedImage
+
+Packed = tuple[bytes, str, list[int]]
+"""A tensor in a form that crosses processes: its bytes, its dtype and its shape."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """Pixels `[crops, 3, crop_size, crop_size]` in a form that crosses processes."""
+def pack(tensor: Tensor) -> Packed:
+    """Pack a tensor on the CPU."""
+    data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return data, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
 
-    data: bytes
-    dtype: str
-    shape: tuple[int, ...]
 
-    @classmethod
-    def of(cls, pixels: Tensor) -> "Pixels":
-        """Pack."""
-        data = pixels.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        return cls(data, str(pixels.dtype).removeprefix("torch."), tuple(pixels.shape))
-
-    def tensor(self, device: torch.device) -> Tensor:
-        """Unpack."""
-        values = torch.frombuffer(bytearray(self.data), dtype=getattr(torch, self.dtype))
-        return values.view(self.shape).to(device)  # [crops, 3, crop_size, crop_size]
+def unpack(packed: Packed, device: torch.device) -> Tensor:
+    """Undo `pack`."""
+    data, dtype, shape = packed
+    values = torch.frombuffer(bytearray(data), dtype=getattr(torch, dtype))
+    return values.view(shape).to(device)
 
 
 class InspectingWorker:
@@ -43,46 +36,36 @@ class InspectingWorker:
 
     @torch.inference_mode()
     def gprune_inspect(
-        self, data: bytes, dtype: str, shape: Sequence[int], rows: Sequence[Sequence[int]], scored: bool
+        self, batch: dict[str, Packed], rows: Sequence[Sequence[int]], scored: bool
     ) -> dict[str, Any] | None:
         """Run the tower over an image once, and the selection for each plan.
 
         Args:
-            data, dtype, shape: of `Pixels`.
+            batch: what the model gets for the image alone.
             rows: of each plan, `PlannedImage.row`.
-            scored: whether to tell G-Prune's scores after each iteration.
+            scored: whether to return G-Prune's scores after each iteration.
 
         Returns:
-            `kept`: for each plan the kept patch tokens of base crop and grid, counted within each of the two; and
-            `scores`: of base crop and grid, for each iteration from the initial score on, each token's. None from
-            ranks that have no tower.
+            `kept`: for each plan, the kept tokens of each group, counted within the group; and `scores`: of each
+            group, for each iteration from the initial score on, each token's score. None from ranks without a tower.
         """
         if not get_pp_group().is_first_rank:
             return None
-        pixels, model = Pixels(data, dtype, tuple(shape)).tensor(self.device), self.get_model()
-        planned = [PlannedImage.of(row) for row in rows]
-        features, seen = model.selection_features(pixels, planned)
-        kept = [_kept(model, features, seen, image) for image in planned]
-        scores = [_scores(group, model.settings.selector_options) for group in _groups(features, planned[0].plan)]
-        return {"kept": kept, "scores": scores if scored else []}
+        model, planned = self.get_model(), [PlannedImage.of(row) for row in rows]
+        features, seen = model.scored(planned, **{name: unpack(each, self.device) for name, each in batch.items()})
+        groups = model.family.split(features, planned[0].plan)
+        options = model.settings.selector_options
+        return {
+            "kept": [_kept(model, groups, seen, image) for image in planned],
+            "scores": [_scores(group, options) for group in groups] if scored else [],
+        }
 
 
-def _kept(model: Any, features: Tensor, seen: dict[str, Tensor], image: PlannedImage) -> list[list[int]]:
-    """Kept patch tokens of base crop and grid."""
-    plan = image.plan
-    if not plan.pruned:
-        return [list(range(plan.base_tokens)), list(range(plan.grid_tokens))]
-    method = model.settings.methods[image.method]
-    options = model.settings.selector_options
-    positions = keep_patches(features, plan, method, seen, seed=image.seed, **options).positions
-    base, grid = positions[: plan.base_kept], positions[plan.base_kept :]
-    return [base.tolist(), torch.searchsorted(grid_positions(plan, grid.device), grid).tolist()]
-
-
-def _groups(features: Tensor, plan: TokenPlan) -> list[Tensor]:
-    """Features of base crop and grid, `[num_tokens, hidden_size]` each, of `[crops, patches, hidden_size]`."""
-    tokens = features.flatten(0, 1)  # [crops * patches, hidden_size]
-    return [tokens[: plan.base_tokens], tokens[grid_index(plan, tokens.device)]]
+def _kept(model: Any, groups: Sequence[Tensor], seen: Any, image: PlannedImage) -> list[list[int]]:
+    """Kept tokens of each group."""
+    if not image.plan.pruned:
+        return [list(range(group.tokens * group.copies)) for group in image.plan.groups]
+    return [selection.index.tolist() for selection in model.select(groups, seen, image)]
 
 
 def _scores(features: Tensor, options: dict[str, Any]) -> list[list[float]]:

@@ -1,1 +1,20 @@
-"""Model families, one file each."""
+"""Model families, one file each. To add one, write its file and name its classes here."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gprune_vllm.adapter.family import Family
+
+MODELS = {
+    "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
+    "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
+}
+"""For each architecture of vLLM's, the module and the class that take its place."""
+
+
+def family_of(architecture: str) -> "Family":
+    """Return the family of an architecture named in `MODELS`. Imports its module, and vLLM's with it."""
+    module, _, name = MODELS[architecture].partition(":")
+    family: Family = getattr(import_module(f"{__name__}.{module}"), name).family
+    return family

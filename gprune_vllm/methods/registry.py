@@ -31,6 +31,7 @@ class Merger(Protocol):
 class _Method:
     select: Callable[..., Selection]
     needs_attention: bool
+    merges: bool
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -48,7 +49,7 @@ def register_selector(name: str, needs_attention: bool = False) -> Callable[[_Fu
         def select(features: Tensor, keep: int, **options: Any) -> Selection:
             return Selection.of(features, function(features, keep, **options))
 
-        _METHODS[name] = _Method(select, needs_attention)
+        _METHODS[name] = _Method(select, needs_attention, merges=False)
         return function
 
     return register
@@ -62,7 +63,7 @@ def register_merger(name: str, needs_attention: bool = False) -> Callable[[_Func
             merged: Selection = function(features, keep, **options)
             return merged.ordered()
 
-        _METHODS[name] = _Method(select, needs_attention)
+        _METHODS[name] = _Method(select, needs_attention, merges=True)
         return function
 
     return register
@@ -76,6 +77,11 @@ def selector_names() -> list[str]:
 def needs_attention(method: str) -> bool:
     """Whether a registered method wants to know what the vision tower attends to."""
     return _METHODS[method].needs_attention
+
+
+def merges(method: str) -> bool:
+    """Whether a registered method changes the tokens it keeps."""
+    return _METHODS[method].merges
 
 
 def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options: Any) -> Selection:

@@ -87,7 +87,7 @@ def works(stock: Engine, ours: Engine, shape: Shape, lengths: Mapping[float, int
 
     return {
         STOCK: ask(stock, QUESTION_LENGTH, lengths[0.0], 0.0),
-        TOWER: lambda: stock.tower(shape.plan(0.0).crops),
+        TOWER: lambda: stock.tower(shape.plan(0.0).units),
         **{f"text {ratio:g}": ask(stock, length, length) for ratio, length in lengths.items()},
         **{f"ours {ratio:g}": ask(ours, QUESTION_LENGTH, length, ratio) for ratio, length in lengths.items()},
     }

@@ -8,7 +8,8 @@ from typing import Any
 from transformers import LlavaNextConfig, LlavaNextProcessor
 
 from evaluation.demo.checkpoint import PATCH, write_checkpoint
-from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.families.anyres import plan_tokens
+from gprune_vllm.plan import PruneSpec, TokenPlan
 
 PINPOINTS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 """Rows and columns of crops that published models may cut an image into."""

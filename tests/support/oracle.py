@@ -1,53 +1,51 @@
-"""A second opinion: pruned visual tokens of LLaVA-NeXT in plain Transformers, slow and simple.
+"""A second opinion: pruned visual tokens in plain Transformers, slow and simple.
 
 Written from the papers and from what their released code does, and deliberately without anything from `gprune_vllm`,
-so that a mistake there cannot hide behind the same mistake here. One request at a time, in float32 unless asked
+so that a mistake there cannot hide behind the same mistake here. `tests.support.families` has what differs from family
+to family. One request at a time, in float32 unless asked
 otherwise.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
-from transformers import AutoProcessor, DynamicCache, LlavaNextForConditionalGeneration
-from transformers.models.llava_next.modeling_llava_next import (
-    get_anyres_image_grid_shape,
-    image_size_to_num_patches,
-    unpad_image,
-)
+from transformers import AutoProcessor, DynamicCache
 
-from tests.support.oracle_methods import Group, Method, Variant, keep, shares
+from tests.support.oracle_methods import Method, Variant
 
 Stage = Literal["vision", "projector"]
 Positions = Literal["original", "contiguous"]
+Amount = tuple[float, int | None]
+"""A ratio, and a budget that takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrunedImage:
     """What is left of one image."""
 
-    base: torch.Tensor  # int64 [k], kept indices into the base crop
-    grid: torch.Tensor  # int64 [m], kept indices into the unpadded grid, row by row, newlines not counted
-    embeddings: torch.Tensor  # float32 [k + m + h, d], ready for the language model
-    offsets: torch.Tensor  # int64 [k + m + h], the place of each among the unpruned tokens of the image
+    kept: tuple[torch.Tensor, ...]  # int64 [k], kept indices into each group, row by row, structural tokens not counted
+    embeddings: torch.Tensor  # float32 [n, d], ready for the language model, structural tokens among them
+    offsets: torch.Tensor  # int64 [n], the place of each among the unpruned tokens of the image
     length: int  # tokens of the unpruned image
 
 
-class Oracle:
-    """Greedy generation with pruned images from one LLaVA-NeXT checkpoint.
+class Oracle(ABC):
+    """Greedy generation with pruned images from one checkpoint.
 
     Args:
         checkpoint: the model's folder.
         dtype: of weights and arithmetic. Against float64, float32's answers tell what rounding costs.
     """
 
+    model_class: ClassVar[Any]
+
     def __init__(self, checkpoint: str | Path, dtype: torch.dtype = torch.float32) -> None:
         self.processor = AutoProcessor.from_pretrained(checkpoint)
-        self.model = LlavaNextForConditionalGeneration.from_pretrained(
-            checkpoint, dtype=dtype, attn_implementation="eager"
-        ).eval()
+        self.model = self.model_class.from_pretrained(checkpoint, dtype=dtype, attn_implementation="eager").eval()
         self.config = self.model.config
 
     def chat(self, *content: str | Image.Image, system: str | None = None) -> str:
@@ -57,30 +55,7 @@ class Oracle:
         messages.append({"role": "user", "content": parts})
         return str(self.processor.apply_chat_template(messages, add_generation_prompt=True))
 
-    @torch.inference_mode()
-    def tower_features(self, pixels: torch.Tensor, size: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tower features of the base crop, [n, d], and of the unpadded grid, [h, w, d], for one image.
-
-        `pixels` is [crops or more, 3, side, side], `size` (height, width) before any resizing.
-        """
-        (base, _, _), (grid, _, _) = self._tower(pixels, size)
-        return base, grid
-
-    def _tower(self, pixels: torch.Tensor, size: list[int]) -> list[tuple[torch.Tensor, ...]]:
-        """Features, attention and keys, [n, ...] of the base crop and [h, w, ...] of the unpadded grid."""
-        config, side = self.config, self.config.vision_config.image_size
-        crops = image_size_to_num_patches(size, config.image_grid_pinpoints, side)
-        down, across = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, side)
-        cells = side // config.vision_config.patch_size
-        parts = []
-        for values in self._read_layer(pixels[:crops]):
-            grid = values[1:].view(down, across, cells, cells, -1)
-            grid = grid.permute(4, 0, 2, 1, 3).flatten(1, 2).flatten(2, 3)  # [d, down * cells, across * cells]
-            parts.append((values[0], unpad_image(grid, size).permute(1, 2, 0)))
-        base, grids = zip(*parts, strict=True)
-        return [base, grids]
-
-    def _read_layer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def read_layer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features, attention and keys of each crop's patches, [crops, n, ...], in the layer that LLaVA reads."""
         layer, seen = self.config.vision_feature_layer, []
         encoder = getattr(self.model.model.vision_tower, "vision_model", self.model.model.vision_tower).encoder
@@ -107,14 +82,20 @@ class Oracle:
         method: Method = "gprune",
         budget: int | None = None,
     ) -> list[PrunedImage]:
-        """What is left of each image, with the kept indices of both groups. A budget takes the place of the ratio."""
+        """What is left of each image, with the kept indices of its groups. A budget takes the place of the ratio."""
         if not images:
             return []
         inputs = self.processor.image_processor(images, return_tensors="pt")
         return [
-            self._prune_one(pixels, size.tolist(), (ratio, budget), stage, (method, variant))
-            for pixels, size in zip(inputs["pixel_values"], inputs["image_sizes"], strict=True)
+            self.prune_one(pixels, [image.height, image.width], (ratio, budget), stage, (method, variant))
+            for pixels, image in zip(inputs["pixel_values"], images, strict=True)
         ]
+
+    @abstractmethod
+    def prune_one(
+        self, pixels: torch.Tensor, size: list[int], amount: Amount, stage: Stage, how: tuple[Method, Variant]
+    ) -> PrunedImage:
+        """One image, of the image processor's `pixels`. Its `size` is (height, width) before any resizing."""
 
     @torch.inference_mode()
     def generate(
@@ -184,36 +165,3 @@ class Oracle:
         if next(remaining, None) is not None:
             raise ValueError("more images than <image> in the prompt")
         return torch.cat(embeddings), torch.cat(positions), position
-
-    def _prune_one(
-        self,
-        pixels: torch.Tensor,
-        size: list[int],
-        amount: tuple[float, int | None],
-        stage: Stage,
-        how: tuple[Method, Variant],
-    ) -> PrunedImage:
-        """One image; `pixels` and `size` as for `tower_features`."""
-        project = self.model.model.multi_modal_projector
-        tower_base, tower_grid = self._tower(pixels, size)
-        height, width = tower_grid[0].shape[:2]
-        groups, kept = [tower_base, [values.flatten(0, 1) for values in tower_grid]], []  # [n, ...] each
-        for (features, attention, keys), count in zip(
-            groups, shares(len(groups[0][0]), height * width, *amount), strict=True
-        ):
-            if stage == "projector":
-                kept.append(keep(Group(project(features), attention[:, 0], keys), count, *how))
-            else:
-                index, features = keep(Group(features, attention[:, 0], keys), count, *how)
-                kept.append((index, project(features)))
-        (kept_base, base), (kept_cells, cells) = kept
-        newline = self.model.model.image_newline
-        embeddings = torch.cat((base, cells, newline.expand(height, -1)))
-        rows = torch.arange(height)
-        # Each row of the grid is followed by its newline, so it takes width + 1 places.
-        cell_offsets = kept_cells // width * (width + 1) + kept_cells % width
-        before = len(groups[0][0])
-        offsets = torch.cat((kept_base, before + cell_offsets, before + rows * (width + 1) + width))
-        order = offsets.argsort()
-        length = before + height * (width + 1)
-        return PrunedImage(kept_base, kept_cells, embeddings[order], offsets[order], length)

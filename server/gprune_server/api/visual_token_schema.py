@@ -46,13 +46,13 @@ class VisualTokensRequest(BaseModel):
 
 
 class Group(BaseModel):
-    """Tokens of the base crop, or of the grid, row by row: their rows and columns cover the whole image.
+    """Tokens that one selection chooses among, row by row. Their rows and columns cover the whole image.
 
     Attributes:
         scores: score of each token, initially and after each iteration.
     """
 
-    name: Literal["base", "grid"]
+    name: str
     rows: int
     columns: int
     scores: list[list[float]] | None = None

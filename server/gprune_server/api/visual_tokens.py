@@ -16,7 +16,8 @@ from gprune_server.api.visual_token_schema import (
     VisualTokensResponse,
 )
 from gprune_vllm.adapter.config import WORKER_EXTENSION, settings_of
-from gprune_vllm.adapter.inspection import Pixels
+from gprune_vllm.adapter.inspection import pack
+from gprune_vllm.families import family_of
 from gprune_vllm.plan import PlannedImage, PruneSpec
 
 
@@ -32,6 +33,7 @@ class VisualTokens:
         self._engine = engine_client
         self._model_name = model_name
         self._settings = settings_of(engine_client.model_config.hf_config)
+        self._family = family_of(engine_client.model_config.architecture)
 
     @property
     def choices(self) -> PruningChoices:
@@ -71,34 +73,31 @@ class VisualTokens:
 
     async def _inspect(self, number: int, image: Any, specs: list[PruneSpec], scored: bool) -> ImageTokens:
         processor = self._engine.renderer.get_mm_processor()
-        tensor, planned = await run_in_threadpool(processor.plan_image, image, specs)
-        pixels, rows = Pixels.of(tensor), [image.row() for image in planned]
-        arguments = (pixels.data, pixels.dtype, list(pixels.shape), rows, scored)
+        batch, planned = await run_in_threadpool(processor.plan_image, image, specs)
+        packed = {name: pack(tensor) for name, tensor in batch.items()}
+        arguments = (packed, [image.row() for image in planned], scored)
         results = await self._engine.collective_rpc("gprune_inspect", args=arguments)
         found = next(result for result in results if result is not None)
-        plan = planned[0].plan
-        sides = {"base": (plan.patches_per_side,) * 2, "grid": (plan.grid_height, plan.grid_width)}
-        scores = found["scores"] or [None, None]
+        groups = dict(zip(self._family.groups, planned[0].plan.groups, strict=True))
+        scores = found["scores"] or [None] * len(groups)
         return ImageTokens(
             index=number,
             width=image.width,
             height=image.height,
             groups=[
-                Group(name=name, rows=rows, columns=columns, scores=each)  # type: ignore[arg-type]
-                for (name, (rows, columns)), each in zip(sides.items(), scores, strict=True)
+                Group(name=name, rows=group.rows, columns=group.columns, scores=each)
+                for (name, group), each in zip(groups.items(), scores, strict=True)
             ],
-            plans=[_plan(*each) for each in zip(planned, specs, found["kept"], strict=True)],
+            plans=[self._plan(*each) for each in zip(planned, specs, found["kept"], strict=True)],
         )
 
-
-def _plan(image: PlannedImage, spec: PruneSpec, kept: list[list[int]]) -> Plan:
-    plan = image.plan
-    ratio = spec.ratio if spec.budget is None else round(1 - plan.patches_kept / plan.patches, 4)
-    return Plan(
-        prune_ratio=ratio,
-        method=spec.method,
-        budget=spec.budget,
-        input=plan.input,
-        kept=plan.kept,
-        kept_indices=dict(zip(("base", "grid"), kept, strict=True)),
-    )
+    def _plan(self, image: PlannedImage, spec: PruneSpec, kept: list[list[int]]) -> Plan:
+        plan = image.plan
+        return Plan(
+            prune_ratio=spec.ratio if spec.budget is None else plan.effective_ratio,
+            method=spec.method,
+            budget=spec.budget,
+            input=plan.input,
+            kept=plan.kept,
+            kept_indices=dict(zip(self._family.groups, kept, strict=True)),
+        )

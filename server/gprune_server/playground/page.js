@@ -4,6 +4,7 @@ import { ask, describePruning, listModels, showTokens, warmUp } from "./api.js";
 import { draw } from "./overlay.js";
 
 const SAMPLES = ["sign.png", "shapes.png", "panorama.png"];
+const NAMES = { base: "Whole picture", grid: "Crops", image: "Picture", picture: "Picture" };
 const get = (id) => document.getElementById(id);
 const state = { model: null, image: null, picture: null, shown: null, turn: 0, warm: false };
 
@@ -49,18 +50,34 @@ async function plan() {
   show();
 }
 
+// A view for each group of tokens: how many there are, and what they are called, depends on the model.
+function views(names) {
+  if (names.join() === [...get("views").children].map((view) => view.dataset.group).join()) return;
+  get("views").replaceChildren(...names.map((name) => {
+    const view = document.createElement("figure"), canvas = document.createElement("canvas");
+    const caption = document.createElement("figcaption"), count = document.createElement("output");
+    const title = NAMES[name] ?? name;
+    Object.assign(canvas, { id: name, role: "img", ariaLabel: `Kept tokens: ${title}` });
+    count.id = `${name}-count`;
+    caption.append(`${title}: `, count);
+    view.dataset.group = name;
+    view.append(canvas, caption);
+    return view;
+  }));
+}
+
 function show() {
   const ratio = Number(get("ratio").value);
   get("ratio-text").textContent = percent(ratio);
   if (!state.picture) return;
   const plan = state.shown?.plans.find((each) => Math.abs(each.prune_ratio - ratio) < 0.001);
-  for (const name of ["base", "grid"]) {
-    const group = plan && state.shown.groups.find((each) => each.name === name);
-    const kept = plan ? plan.kept_indices[name] : [];
-    draw(get(name), state.picture, group, kept);
-    get(`${name}-count`).textContent = group ? `${kept.length} of ${group.rows * group.columns} tokens` : "–";
+  views(state.shown ? state.shown.groups.map((group) => group.name) : ["picture"]);
+  for (const { name, ...group } of state.shown?.groups ?? [{ name: "picture" }]) {
+    const kept = plan?.kept_indices[name] ?? [];
+    draw(get(name), state.picture, plan && group, kept);
+    get(`${name}-count`).textContent = plan ? `${kept.length} of ${group.rows * group.columns} tokens` : "–";
   }
-  get("total").textContent = plan ? `${plan.kept} of ${plan.input} visual tokens kept, newlines counted.` : "";
+  get("total").textContent = plan ? `${plan.kept} of ${plan.input} visual tokens kept, newlines included.` : "";
 }
 
 function facts(id, { usage, first, total }) {

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
-from gprune_vllm.families.pruning import insert_newlines, keep_patches
+from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
+from gprune_vllm.families.anyres import plan_tokens
+from gprune_vllm.families.llava_next import GPruneLlavaNextForConditionalGeneration as Model
 from gprune_vllm.methods.registry import select_tokens, selector_names
-from gprune_vllm.plan import PruneSpec, plan_tokens
+from gprune_vllm.plan import PruneSpec
 from loadtest.benchmarks.features import HEAD_SIZE, features_of, seen_of
 from tests.support.engine import engine
 from tests.support.photos import generated
@@ -67,16 +69,20 @@ def test_waiting_is_noticed() -> None:
 @pytest.mark.parametrize("method", selector_names())
 def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
     plan = plan_tokens((160, 213), [(112, 224), (224, 112), (224, 224)], 112, 14, PruneSpec(0.7))
-    features = features_of(plan.crops * plan.base_tokens, 64, torch.float32, DEVICE)
-    features = features.unflatten(0, (plan.crops, -1))  # [crops, patches, hidden_size]
+    features = features_of(plan.units * plan.groups[0].tokens, 64, torch.float32, DEVICE)
+    features = features.unflatten(0, (plan.units, -1))  # [crops, patches, hidden_size]
     seen = {"attention": features.sum(dim=-1).sigmoid(), "keys": features[..., :HEAD_SIZE]}
-    newline = torch.randn(64, device=DEVICE)
+    newlines = torch.randn(plan.structural, 64, device=DEVICE)
+    family = Model.family
     places = torch.ones(plan.kept, dtype=torch.bool)  # on the host, as vLLM has it
     written = PositionOffsets(plan.kept, 4096, torch.device(DEVICE))
     positions = torch.arange(plan.kept, device=DEVICE).expand(3, -1)
 
     def prune() -> Tensor:
-        embeddings, offsets = insert_newlines(keep_patches(features, plan, method, seen), newline, plan)
+        of_groups = {name: family.split(values, plan) for name, values in seen.items()}
+        selections = select_groups(family.split(features, plan), plan, method, of_groups)
+        layout = family.layout(plan, newlines.device)
+        embeddings, offsets = lay_out(KeptTokens.of(selections, layout), newlines, layout)
         written.write(split_offsets(append_offsets(embeddings, offsets), 64)[1], places)
         return written.move(positions)
 
@@ -85,8 +91,6 @@ def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
 
 
 def test_an_engine_never_waits_while_it_prunes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gprune_vllm.adapter.model import GPruneLlavaNextForConditionalGeneration as Model
-
     calls: list[str] = []
 
     def watch(name: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.support import photos
-from tests.support.oracle import Oracle
+from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.questions import QUESTION, Answer, ask
 from tests.support.servers import Server
 
@@ -77,7 +77,7 @@ def noise(checkpoint: Path) -> float:
     An answer in float32 is off by at most some error from the exact one, whatever the order, so that two differ by at
     most twice that. How large it is, answers in float64 tell.
     """
-    single, double = Oracle(checkpoint), Oracle(checkpoint, torch.float64)
+    single, double = LlavaNextOracle(checkpoint), LlavaNextOracle(checkpoint, torch.float64)
     errors: list[float] = []
     for picture in PICTURES.values():
         for question in QUESTIONS:

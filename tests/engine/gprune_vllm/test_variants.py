@@ -9,6 +9,7 @@ from evaluation.demo.checkpoint import LanguageModel, Tower, write_checkpoint
 from tests.support import photos
 from tests.support.agreement import assert_agreement
 from tests.support.engine import Engine, engine
+from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
 
@@ -26,7 +27,7 @@ def variant(
     folder = tmp_path_factory.mktemp("variant") / "tiny"
     checkpoint = write_checkpoint(folder, language_model=language_model, tower=tower, dtype="float32")
     with engine(checkpoint, {"GPRUNE_PRUNE_METHODS": "all"}, enforce_eager=not compiled) as running:
-        yield running, Oracle(checkpoint)
+        yield running, LlavaNextOracle(checkpoint)
 
 
 @pytest.mark.parametrize("method", get_args(Method))

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.scenes.scene import CROP
 from gprune_server import playground
-from gprune_vllm.plan import PruneSpec, plan_tokens
+from gprune_vllm.families.anyres import plan_tokens
+from gprune_vllm.plan import PruneSpec
 from tests.support import photos
 from tests.support.servers import API_KEY, Server
 from tests.support.tools import ROOT, require
@@ -97,7 +98,7 @@ def kept(page: Page) -> int:
 
 def grid_tokens(size: tuple[int, int]) -> int:
     """Patch tokens of the crops of a picture of this width and height."""
-    return plan_tokens(size[::-1], GRID_PINPOINTS, CROP, PATCH, PruneSpec()).grid_tokens
+    return plan_tokens(size[::-1], GRID_PINPOINTS, CROP, PATCH, PruneSpec()).groups[1].tokens
 
 
 def dark_fraction(page: Page, canvas: str) -> float:
@@ -111,7 +112,7 @@ def test_a_newcomer_sees_the_effect_of_the_ratio(visit: Visit) -> None:
     page = visit.open_with_key()
     choose(page)
     slide(page, 0)
-    expect(page.locator("#total")).to_have_text("336 of 336 visual tokens kept, newlines counted.")
+    expect(page.locator("#total")).to_have_text("336 of 336 visual tokens kept, newlines included.")
     before = {name: dark_fraction(page, name) for name in ("base", "grid")}
     slide(page, 0.9)
     expect(page.locator("#total")).to_contain_text("of 336")

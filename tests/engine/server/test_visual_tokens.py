@@ -33,7 +33,9 @@ def test_kept_tokens_are_those_of_an_independent_computation(
     )
     for image, expected in zip(shown, pruned, strict=True):
         (plan,) = image["plans"]
-        assert plan["kept_indices"] == {"base": expected.base.tolist(), "grid": expected.grid.tolist()}
+        assert plan["kept_indices"] == dict(
+            zip(("base", "grid"), (index.tolist() for index in expected.kept), strict=True)
+        )
         assert plan["kept"] == len(expected.embeddings)
 
 

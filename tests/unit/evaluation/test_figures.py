@@ -123,10 +123,10 @@ def test_patches_shown_are_those_the_oracle_keeps(model: OfflineModel, oracle: O
     picture = china()
     (pruned,) = oracle.prune([picture], 0.7)
     kept = model.kept(model.see(picture), "gprune", 0.7)
-    assert kept.flatten().nonzero().squeeze(-1).tolist() == pruned.grid.tolist()
+    assert kept.flatten().nonzero().squeeze(-1).tolist() == pruned.kept[1].tolist()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_as_many_patches(model: OfflineModel, method: str) -> None:
     kept = model.kept(model.see(china()), method, 0.9)
-    assert int(kept.sum()) == model.plan(china(), 0.9).grid_kept
+    assert int(kept.sum()) == model.plan(china(), 0.9).groups[1].kept

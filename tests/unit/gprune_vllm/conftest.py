@@ -13,11 +13,11 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.tokenizers import cached_tokenizer_from_config
 
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE
-from gprune_vllm.adapter.processor import GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plugin import register
 from gprune_vllm.settings import PruneSettings
 
-Build = Callable[..., GPruneLlavaNextMultiModalProcessor]
+Build = Callable[..., GPruneLlavaNextProcessor]
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def model_config(checkpoint: Path) -> Iterator[ModelConfig]:
 def build(model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Makes the processor of a server with the given settings."""
 
-    def build(**settings: Any) -> GPruneLlavaNextMultiModalProcessor:
+    def build(**settings: Any) -> GPruneLlavaNextProcessor:
         monkeypatch.setattr(model_config.hf_config, SETTINGS_ATTRIBUTE, PruneSettings(**settings).model_dump())
         tokenizer = cached_tokenizer_from_config(model_config)
         processor = MULTIMODAL_REGISTRY.create_processor(model_config, tokenizer=tokenizer)
-        assert isinstance(processor, GPruneLlavaNextMultiModalProcessor)
+        assert isinstance(processor, GPruneLlavaNextProcessor)
         return processor
 
     return build
 
 
 @pytest.fixture
-def processor(build: Build) -> GPruneLlavaNextMultiModalProcessor:
+def processor(build: Build) -> GPruneLlavaNextProcessor:
     """The processor of a server in its default configuration."""
     return build()

@@ -7,7 +7,8 @@ from vllm.multimodal.cache import BaseMultiModalProcessorCache
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.adapter.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.adapter.processor import PLAN_FIELD
+from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plan import PlannedImage, TokenPlan
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.support import GEOMETRIES
@@ -19,7 +20,7 @@ LARGE = generated(224, 224)
 
 
 def process(
-    processor: GPruneLlavaNextMultiModalProcessor,
+    processor: GPruneLlavaNextProcessor,
     *images: Image.Image,
     text: int = 1,
     cache: BaseMultiModalProcessorCache | None = None,
@@ -31,7 +32,7 @@ def process(
 
 
 def process_prompt(
-    processor: GPruneLlavaNextMultiModalProcessor,
+    processor: GPruneLlavaNextProcessor,
     prompt: list[int],
     images: list[Image.Image],
     kwargs: dict[str, object],

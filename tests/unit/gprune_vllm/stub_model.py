@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 from vllm.multimodal.inputs import MultiModalBatchedField, MultiModalFieldElem, MultiModalKwargsItem
 
-from gprune_vllm.adapter.model import GPruneLlavaNextForConditionalGeneration, _tower_attention
-from gprune_vllm.adapter.positions import PositionOffsets
+from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE
+from gprune_vllm.families.llava_next import GPruneLlavaNextForConditionalGeneration
 from gprune_vllm.methods.registry import needs_attention, select_tokens
 from gprune_vllm.plan import PlannedImage, TokenPlan
 from gprune_vllm.settings import PruneSettings
@@ -131,8 +131,8 @@ def stub_model(
     nn.Module.__init__(model)
     model.config, model.select_layers = hf_config, None
     model.configure_mm_token_handling(hf_config.text_config.vocab_size, [hf_config.image_token_index])
-    model.settings, model.crop_limit = PruneSettings(**settings), crop_limit
-    model.timer, model.offsets = None, None
+    setattr(hf_config, SETTINGS_ATTRIBUTE, PruneSettings(**settings).model_dump())
+    model.crop_limit = crop_limit
     with torch.device(device):
         class_token = hf_config.vision_feature_select_strategy == "default"
         model.vision_tower = Tower(hf_config.vision_config.patch_size, class_token)
@@ -140,16 +140,14 @@ def stub_model(
         model.image_newline = nn.Parameter(torch.linspace(-9, 9, hf_config.text_config.hidden_size))
         model.language_model = LanguageModel(SimpleNamespace(model_config=SimpleNamespace(hf_config=hf_config)))
         model._language_model_names = ["language_model"]
-        if model.settings.prune_positions == "original":
-            model.offsets = PositionOffsets(MAX_TOKENS, MAX_POSITION)
-    model.tower_attention = _tower_attention(model)
+        model.prepare(MAX_TOKENS)
     return model.requires_grad_(False)
 
 
 def pixels_of(plan: TokenPlan, geometry: Geometry, seed: int = 0, padding: int = 0) -> Tensor:
     """Random crops of an image, `[crops + padding, 3, crop_size, crop_size]`, empty where padding."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randn(plan.crops, 3, geometry.crop_size, geometry.crop_size, generator=generator)
+    pixels = torch.randn(plan.units, 3, geometry.crop_size, geometry.crop_size, generator=generator)
     return torch.cat((pixels, torch.zeros(padding, *pixels.shape[1:])))
 
 
@@ -174,7 +172,7 @@ def expected_image(
 ) -> tuple[Tensor, Tensor]:
     """Embeddings and unpruned positions of the tokens an image keeps, from the sequence Transformers lays out."""
     image, size = PlannedImage.of(item["token_plan"].data.tolist()), tuple(item["image_sizes"].data.tolist())
-    pixels = item["pixel_values"].data[: image.plan.crops]
+    pixels = item["pixel_values"].data[: image.plan.units]
     features, project = model.vision_tower(pixels), model.multi_modal_projector
     early = model.settings.prune_stage == "vision"
 
@@ -186,9 +184,9 @@ def expected_image(
     seen = attention_of(model.vision_tower, pixels) if wanted else {}
     seen = {name: lay_out(values) for name, values in seen.items()}
     kept = sequence.isinf().all(dim=-1)  # newlines, which always stay
-    groups = (~kept).nonzero().flatten().split([image.plan.base_tokens, image.plan.grid_tokens])
+    groups = (~kept).nonzero().flatten().split([image.plan.groups[0].tokens, image.plan.groups[1].tokens])
     embeddings = model.image_newline.expand(len(sequence), -1).clone()
-    for group, keep in zip(groups, (image.plan.base_kept, image.plan.grid_kept), strict=True):
+    for group, keep in zip(groups, (image.plan.groups[0].kept, image.plan.groups[1].kept), strict=True):
         selection = select_tokens(sequence[group], keep, **options_of(model, image, seen, group))
         kept[group[selection.index]] = True
         embeddings[group[selection.index]] = project(selection.features) if early else selection.features

@@ -1,5 +1,6 @@
 """What several of these tests need: image geometries, and images and plans drawn from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -11,9 +12,13 @@ from torch import Tensor
 from transformers import LlavaNextConfig
 from transformers.models.llava_next.modeling_llava_next import LlavaNextModel
 
-from gprune_vllm.plan import PruneSpec, TokenPlan, plan_tokens
+from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
+from gprune_vllm.families.anyres import plan_tokens
+from gprune_vllm.families.llava_next import LlavaNext
+from gprune_vllm.plan import PruneSpec, TokenPlan
 
 Size = tuple[int, int]
+FAMILY = LlavaNext()
 
 METHOD_NAMES = ("divprune", "gprune", "l2norm", "random", "tome", "visionzip")
 """Every method of ours; `test_selectors` sees to it that none is missing."""
@@ -85,7 +90,21 @@ ratios = st.floats(0, 1, exclude_max=True) | st.integers(0, 99).map(lambda perce
 def features_of(plan: TokenPlan, hidden_size: int = 8, seed: int = 0) -> Tensor:
     """Random features of an image's crops, `[crops, patches_per_side ** 2, hidden_size]`."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(plan.crops, plan.base_tokens, hidden_size, generator=generator)
+    return torch.randn(plan.units, plan.groups[0].tokens, hidden_size, generator=generator)
+
+
+def keep(
+    features: Tensor, plan: TokenPlan, method: str, seen: Mapping[str, Tensor] | None = None, **options: Any
+) -> KeptTokens:
+    """Select an image's patches that stay, of `features` `[crops, patches, hidden_size]`."""
+    of_groups = {name: FAMILY.split(values, plan) for name, values in (seen or {}).items()}
+    selections = select_groups(FAMILY.split(features, plan), plan, method, of_groups, **options)
+    return KeptTokens.of(selections, FAMILY.layout(plan, features.device))
+
+
+def finish(kept: KeptTokens, newline: Tensor, plan: TokenPlan) -> tuple[Tensor, Tensor]:
+    """Lay out kept patches with newlines: embeddings, and the offset of each."""
+    return lay_out(kept, newline.expand(plan.structural, -1), FAMILY.layout(plan, newline.device))
 
 
 def seen_of(features: Tensor) -> dict[str, Any]:

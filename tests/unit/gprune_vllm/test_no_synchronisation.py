@@ -15,11 +15,10 @@ from torch.utils._pytree import tree_leaves
 from vllm.multimodal.utils import group_and_batch_mm_items
 
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
-from gprune_vllm.families.layout import grid_index, grid_positions, newline_positions
-from gprune_vllm.families.pruning import insert_newlines, keep_patches
+from gprune_vllm.families.llava_next import grid_index
 from gprune_vllm.methods.registry import select_tokens
 from tests.unit.gprune_vllm.stub_model import image_item, stub_model
-from tests.unit.gprune_vllm.support import GEOMETRIES, METHODS, SMALL, seen_of
+from tests.unit.gprune_vllm.support import FAMILY, GEOMETRIES, METHODS, SMALL, finish, keep, seen_of
 
 META = torch.device("meta")
 PLAN = GEOMETRIES["llava-next"].plan((480, 640), 0.7)
@@ -77,9 +76,8 @@ def test_the_mode_refuses_copies_from_the_host(shape: tuple[int, ...]) -> None:
 
 def whole_way(features: Tensor, method: str, **options: Any) -> tuple[Tensor, Tensor]:
     """From a tower's features to embeddings and offsets, and through both channels and back."""
-    patches = keep_patches(features, PLAN, method, seen_of(features), **options)
-    newline = torch.zeros(features.shape[-1], device=features.device)
-    embeddings, offsets = insert_newlines(patches, newline, PLAN)
+    kept = keep(features, PLAN, method, seen_of(features), **options)
+    embeddings, offsets = finish(kept, torch.zeros(features.shape[-1], device=features.device), PLAN)
     return split_offsets(append_offsets(embeddings, offsets), features.shape[-1])
 
 
@@ -88,7 +86,7 @@ def whole_way(features: Tensor, method: str, **options: Any) -> tuple[Tensor, Te
     "options", [{}, {"seed": 7, "temperature": None}, {"similarity": "euclidean", "score": "ones"}, {"graph": False}]
 )
 def test_pruning_does_not_wait(method: str, options: dict[str, Any]) -> None:
-    features = torch.zeros(PLAN.crops, PLAN.base_tokens, 16, dtype=torch.bfloat16, device=META)
+    features = torch.zeros(PLAN.units, PLAN.groups[0].tokens, 16, dtype=torch.bfloat16, device=META)
     with NoSynchronisation():
         embeddings, offsets = whole_way(features, method, **options)
     assert (embeddings.shape, offsets.shape) == ((PLAN.kept, 16), (PLAN.kept,))
@@ -97,7 +95,7 @@ def test_pruning_does_not_wait(method: str, options: dict[str, Any]) -> None:
 
 @METHODS
 def test_pruning_needs_no_values_on_a_device_that_has_them(method: str) -> None:
-    features = torch.randn(PLAN.crops, PLAN.base_tokens, 4, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(PLAN.units, PLAN.groups[0].tokens, 4, generator=torch.Generator().manual_seed(0))
     with NoSynchronisation():
         _, offsets = whole_way(features, method)
     assert offsets[-1] == PLAN.input - PLAN.kept
@@ -112,8 +110,9 @@ def test_batched_selection_does_not_wait(method: str) -> None:
 
 def test_the_layout_is_made_on_the_device() -> None:
     with NoSynchronisation():
-        for make in (grid_index, grid_positions, newline_positions):
-            assert make(PLAN, META).device == META
+        layout = FAMILY.layout(PLAN, META)
+        for index in (grid_index(PLAN, META), *layout.groups, layout.structural):
+            assert index.device == META
 
 
 def test_positions_do_not_wait() -> None:

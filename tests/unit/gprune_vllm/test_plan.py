@@ -1,6 +1,5 @@
 """Counting visual tokens, held against vLLM's and Transformers' own counts."""
 
-from dataclasses import astuple
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,8 @@ from transformers.models.llava_next.modeling_llava_next import get_anyres_image_
 from vllm.model_executor.models.llava_next import LlavaNextProcessingInfo
 from vllm.multimodal.processing.context import InputProcessingContext
 
-from gprune_vllm.plan import PlannedImage, PruneSpec, SpecError, TokenPlan, largest_plan, plan_tokens
+from gprune_vllm.families.anyres import largest_plan, plan_tokens
+from gprune_vllm.plan import PlannedImage, PruneSpec, SpecError, TokenPlan
 from tests.unit.gprune_vllm.support import GEOMETRIES, Geometry, Size, ratios, sizes
 
 LLAVA_NEXT = GEOMETRIES["llava-next"]
@@ -58,7 +58,7 @@ def upstream_grid(geometry: Geometry, size: Size) -> tuple[int, ...]:
 
 
 def grid(plan: TokenPlan) -> tuple[int, ...]:
-    return plan.crop_rows, plan.crop_columns, plan.grid_height, plan.grid_width
+    return plan.geometry[0], plan.geometry[1], plan.groups[1].rows, plan.groups[1].columns
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -96,24 +96,24 @@ def test_rows_that_only_rounding_makes_whole_count_as_in_vllm(name: str, size: S
 
 def test_the_papers_image_keeps_what_the_released_code_keeps() -> None:
     plan = LLAVA_NEXT.plan((480, 640), 0.7)
-    assert (plan.input, plan.base_kept, plan.grid_kept, plan.kept) == (2340, 172, 518, 726)
-    assert (plan.grid_height, plan.grid_width, plan.crops) == (36, 48, 5)
+    assert (plan.input, plan.groups[0].kept, plan.groups[1].kept, plan.kept) == (2340, 172, 518, 726)
+    assert (plan.groups[1].rows, plan.groups[1].columns, plan.units) == (36, 48, 5)
 
 
 @given(size=sizes, pair=st.tuples(ratios, ratios))
 def test_a_larger_ratio_never_keeps_more(size: Size, pair: tuple[float, float]) -> None:
     less, more = (LLAVA_NEXT.plan(size, ratio) for ratio in sorted(pair))
-    assert less.base_kept >= more.base_kept
-    assert less.grid_kept >= more.grid_kept
+    assert less.groups[0].kept >= more.groups[0].kept
+    assert less.groups[1].kept >= more.groups[1].kept
 
 
 @given(size=sizes, ratio=ratios)
 @example(size=(480, 640), ratio=1 - 2**-53)
 def test_a_token_of_each_group_and_all_newlines_stay(size: Size, ratio: float) -> None:
     plan = LLAVA_NEXT.plan(size, ratio)
-    assert 1 <= plan.base_kept <= plan.base_tokens
-    assert min(1, plan.grid_tokens) <= plan.grid_kept <= plan.grid_tokens
-    assert plan.kept == plan.base_kept + plan.grid_kept + plan.grid_height
+    assert 1 <= plan.groups[0].kept <= plan.groups[0].tokens
+    assert min(1, plan.groups[1].tokens) <= plan.groups[1].kept <= plan.groups[1].tokens
+    assert plan.kept == plan.groups[0].kept + plan.groups[1].kept + plan.groups[1].rows
 
 
 @given(size=sizes)
@@ -150,8 +150,8 @@ def test_an_empty_group_stays_empty() -> None:
 @given(size=sizes, ratio=ratios)
 def test_a_plan_is_made_of_plain_integers(size: Size, ratio: float) -> None:
     plan = LLAVA_NEXT.plan(size, ratio)
-    counts = (plan.base_tokens, plan.grid_tokens, plan.input, plan.kept, plan.crops)
-    assert {type(number) for number in (*astuple(plan), *counts)} == {int}
+    counts = (plan.groups[0].tokens, plan.groups[1].tokens, plan.input, plan.kept, plan.units)
+    assert {type(number) for number in (*PlannedImage(plan).row(), *counts)} == {int}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_zeros_are_one_value() -> None:
 
 @pytest.mark.parametrize("size", [(0, 10), (10, 0), (-1, 10)])
 def test_an_image_without_pixels_is_refused(size: Size) -> None:
-    with pytest.raises(ValueError, match="image_size must be positive"):
+    with pytest.raises(ValueError, match="size must be positive"):
         LLAVA_NEXT.plan(size)
 
 
@@ -209,7 +209,7 @@ def test_no_image_exceeds_the_largest_plan(name: str, size: Size) -> None:
     largest = largest_plan(geometry.pinpoints, geometry.crop_size, geometry.patch_size)
     plan = geometry.plan(size)
     assert plan.input <= largest.input
-    assert plan.crops <= largest.crops
+    assert plan.units <= largest.units
 
 
 budgets = st.integers(1, 4000) | st.integers(1, 10**400)
@@ -219,36 +219,36 @@ budgets = st.integers(1, 4000) | st.integers(1, 10**400)
 @example(size=(480, 640), budget=10**400)
 def test_a_budget_is_kept_to_the_token(size: Size, budget: int) -> None:
     plan = LLAVA_NEXT.plan(size, budget=budget)
-    groups = 1 + (plan.grid_tokens > 0)
+    groups = 1 + (plan.groups[1].tokens > 0)
     assert plan.patches_kept == min(plan.patches, max(groups, budget))
-    assert 1 <= plan.base_kept <= plan.base_tokens
-    assert min(1, plan.grid_tokens) <= plan.grid_kept <= plan.grid_tokens
+    assert 1 <= plan.groups[0].kept <= plan.groups[0].tokens
+    assert min(1, plan.groups[1].tokens) <= plan.groups[1].kept <= plan.groups[1].tokens
 
 
 @given(size=sizes, budget=budgets)
 def test_a_budget_is_shared_in_proportion(size: Size, budget: int) -> None:
     plan = LLAVA_NEXT.plan(size, budget=budget)
-    share = Fraction(min(budget, plan.patches) * plan.base_tokens, plan.patches)
-    assert abs(plan.base_kept - share) <= Fraction(1, 2) or plan.base_kept == 1
+    share = Fraction(min(budget, plan.patches) * plan.groups[0].tokens, plan.patches)
+    assert abs(plan.groups[0].kept - share) <= Fraction(1, 2) or plan.groups[0].kept == 1
 
 
 @given(size=sizes, pair=st.tuples(budgets, budgets))
 def test_a_larger_budget_never_keeps_fewer(size: Size, pair: tuple[int, int]) -> None:
     less, more = (LLAVA_NEXT.plan(size, budget=budget) for budget in sorted(pair))
-    assert less.base_kept <= more.base_kept
-    assert less.grid_kept <= more.grid_kept
+    assert less.groups[0].kept <= more.groups[0].kept
+    assert less.groups[1].kept <= more.groups[1].kept
 
 
 def test_a_budget_as_large_as_the_image_prunes_nothing() -> None:
     whole = LLAVA_NEXT.plan((480, 640))
-    assert (whole.patches, whole.grid_height) == (2304, 36)
+    assert (whole.patches, whole.groups[1].rows) == (2304, 36)
     assert LLAVA_NEXT.plan((480, 640), budget=2304) == whole
     assert LLAVA_NEXT.plan((480, 640), budget=2303).pruned
 
 
 def test_the_paper_that_others_compare_by_keeps_640_tokens() -> None:
     plan = LLAVA_NEXT.plan((480, 640), budget=640)
-    assert (plan.base_kept, plan.grid_kept, plan.kept) == (160, 480, 676)
+    assert (plan.groups[0].kept, plan.groups[1].kept, plan.kept) == (160, 480, 676)
 
 
 @pytest.mark.parametrize("budget", [0, -1, True, 1.0, "5", float("nan"), [5], np.int64(5), -(10**400), "9" * 10**6])
@@ -273,4 +273,3 @@ def test_what_may_prune_says_so() -> None:
 def test_what_the_model_is_told_survives_as_integers(size: Size, ratio: float, method: int, seed: int) -> None:
     image = PlannedImage(LLAVA_NEXT.plan(size, ratio), method, seed)
     assert PlannedImage.of(torch.tensor(image.row()).tolist()) == image
-    assert image.row()[: len(astuple(image.plan))] == [*astuple(image.plan)]

@@ -8,9 +8,13 @@ import pytest
 import vllm
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models import config as vllm_config
+from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
-from gprune_vllm.adapter.config import GPruneLlavaNextConfig
-from gprune_vllm.plugin import ARCHITECTURE, register
+from gprune_vllm.adapter.config import PruningConfig
+from gprune_vllm.families import MODELS, family_of
+from gprune_vllm.plugin import register
+
+ARCHITECTURE = "LlavaNextForConditionalGeneration"
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +24,30 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_config, "MODELS_CONFIG_MAP", dict(vllm_config.MODELS_CONFIG_MAP))
 
 
-def test_llava_next_becomes_the_pruning_one() -> None:
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_supported_model_becomes_the_pruning_one(architecture: str) -> None:
+    upstream = ModelRegistry.models[architecture]
     register()
-    registered = ModelRegistry.models[ARCHITECTURE]
-    assert (registered.module_name, registered.class_name) == (
-        "gprune_vllm.adapter.model",
-        "GPruneLlavaNextForConditionalGeneration",
-    )
-    assert vllm_config.MODELS_CONFIG_MAP[ARCHITECTURE] is GPruneLlavaNextConfig
+    registered = ModelRegistry.models[architecture]
+    assert registered is not upstream
+    module, name = MODELS[architecture].split(":")
+    assert (registered.module_name, registered.class_name) == (f"gprune_vllm.families.{module}", name)
+    hook = vllm_config.MODELS_CONFIG_MAP[architecture]
+    assert issubclass(hook, PruningConfig)
+    assert hook.architecture == architecture
+    model = registered.load_model_cls()
+    assert issubclass(model, upstream.load_model_cls())
+    assert model.family is family_of(architecture)
+
+
+def test_vllms_own_hook_of_an_architecture_is_kept() -> None:
+    class Own(VerifyAndUpdateConfig):
+        """Stands in for a hook of vLLM's."""
+
+    vllm_config.MODELS_CONFIG_MAP[ARCHITECTURE] = Own
+    register()
+    register()
+    assert vllm_config.MODELS_CONFIG_MAP[ARCHITECTURE].upstream is Own
 
 
 def test_registering_again_changes_nothing() -> None:
@@ -41,9 +61,9 @@ def test_other_architectures_are_not_touched() -> None:
     models, configs = dict(ModelRegistry.models), dict(vllm_config.MODELS_CONFIG_MAP)
     register()
     assert set(models) == set(ModelRegistry.models)
-    assert all(ModelRegistry.models[name] is model for name, model in models.items() if name != ARCHITECTURE)
-    assert {name for name in vllm_config.MODELS_CONFIG_MAP if name not in configs} <= {ARCHITECTURE}
-    assert all(vllm_config.MODELS_CONFIG_MAP[name] is hook for name, hook in configs.items() if name != ARCHITECTURE)
+    assert all(ModelRegistry.models[name] is model for name, model in models.items() if name not in MODELS)
+    assert {name for name in vllm_config.MODELS_CONFIG_MAP if name not in configs} <= {*MODELS}
+    assert all(vllm_config.MODELS_CONFIG_MAP[name] is hook for name, hook in configs.items() if name not in MODELS)
 
 
 def test_registering_does_not_import_the_model() -> None:
@@ -57,7 +77,7 @@ def test_registering_does_not_import_the_model() -> None:
     loaded = result.stdout.splitlines()[-1].split()
     assert "gprune_vllm.plugin" in loaded
     assert not {
-        "gprune_vllm.adapter.model",
+        "gprune_vllm.families.llava_next",
         "gprune_vllm.adapter.processor",
         "vllm.model_executor.models.llava_next",
     } & set(loaded)
@@ -67,7 +87,7 @@ def test_registering_does_not_import_the_model() -> None:
 def test_another_vllm_is_refused_with_the_supported_one(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ModelRegistry.models[ARCHITECTURE]
     monkeypatch.setattr(vllm, "__version__", version)
-    with pytest.raises(RuntimeError, match=rf"supports vLLM 0\.32\.x, but this is vLLM {version}; .*VLLM_PLUGINS"):
+    with pytest.raises(RuntimeError, match=rf"supports vLLM 0\.32\.x, but this is vLLM {version}\. .*VLLM_PLUGINS"):
         register()
     assert ModelRegistry.models[ARCHITECTURE] is before
 
@@ -76,7 +96,7 @@ def test_another_vllm_is_refused_with_the_supported_one(version: str, monkeypatc
 def test_every_build_of_the_supported_vllm_is_accepted(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "__version__", version)
     register()
-    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.adapter.model"
+    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.families.llava_next"
 
 
 def test_vllm_finds_the_plugin_by_its_name() -> None:

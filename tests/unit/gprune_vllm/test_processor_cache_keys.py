@@ -8,7 +8,7 @@ from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcess
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY
-from gprune_vllm.adapter.processor import GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process
@@ -32,18 +32,18 @@ def test_no_pruning_is_one_request_however_it_is_asked_for(build: Build, asking:
     assert asked[ACCOUNT_KEY].kept == plain[ACCOUNT_KEY].kept == plan_of(PHOTO).input
 
 
-def test_no_pruning_hashes_as_in_a_server_without_the_plugin(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_no_pruning_hashes_as_in_a_server_without_the_plugin(processor: GPruneLlavaNextProcessor) -> None:
     items = processor.info.parse_mm_data({"image": [PHOTO]}, validate=False)
     upstream = processor._get_mm_hashes(ProcessorInputs([IMAGE], items))
     assert hashes(process(processor, PHOTO, prune_ratio=0)) == list(upstream["image"])
 
 
-def test_each_ratio_hashes_to_its_own(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_each_ratio_hashes_to_its_own(processor: GPruneLlavaNextProcessor) -> None:
     found = [hashes(process(processor, PHOTO, prune_ratio=ratio))[0] for ratio in (0, 0.1, 0.5, 0.501, 0.9)]
     assert len(set(found)) == 5
 
 
-def test_equal_ratios_hash_alike(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_equal_ratios_hash_alike(processor: GPruneLlavaNextProcessor) -> None:
     repeated = [hashes(process(processor, PHOTO, prune_ratio=ratio)) for ratio in (0.5, 1 / 2, 0.5)]
     assert repeated[0] == repeated[1] == repeated[2]
 
@@ -109,23 +109,21 @@ def test_settings_leave_unpruned_images_as_they_are(build: Build) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0, 0.5])
-def test_what_a_client_says_about_the_settings_is_dropped(
-    processor: GPruneLlavaNextMultiModalProcessor, ratio: float
-) -> None:
+def test_what_a_client_says_about_the_settings_is_dropped(processor: GPruneLlavaNextProcessor, ratio: float) -> None:
     honest = process(processor, PHOTO, prune_ratio=ratio)
     forged = process(processor, PHOTO, prune_ratio=ratio, prune_settings="anything")
     assert hashes(forged) == hashes(honest)
     assert forged[ACCOUNT_KEY] == honest[ACCOUNT_KEY]
 
 
-def test_other_processor_arguments_still_count(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_other_processor_arguments_still_count(processor: GPruneLlavaNextProcessor) -> None:
     plain = process(processor, PHOTO, prune_ratio=0.5)
     assert hashes(process(processor, PHOTO, prune_ratio=0.5, do_rescale=False)) != hashes(plain)
 
 
 @pytest.mark.parametrize("cache_class", [MultiModalProcessorOnlyCache, LruKeyReplicatedSenderCache])
 def test_an_image_found_in_the_cache_is_accounted_for_like_a_new_one(
-    processor: GPruneLlavaNextMultiModalProcessor, model_config: ModelConfig, cache_class: Any
+    processor: GPruneLlavaNextProcessor, model_config: ModelConfig, cache_class: Any
 ) -> None:
     cache = cache_class(model_config)
     first = process(processor, PHOTO, cache=cache, prune_ratio=0.5)

@@ -16,7 +16,7 @@ def test_an_image_has_as_many_tokens_as_published_models_give_it(tmp_path: Path)
     inputs = processor(images=Image.new("RGB", SHAPE.picture), text="<image>What is it?", return_tensors="pt")
     image = json.loads((Path(folder) / "config.json").read_text())["image_token_index"]
     plan = SHAPE.plan(0)
-    assert (plan.input, plan.patches, plan.crops) == (2928, 2880, 5)
+    assert (plan.input, plan.patches, plan.units) == (2928, 2880, 5)
     assert int((inputs["input_ids"] == image).sum()) == plan.input
     assert tuple(inputs["pixel_values"].shape) == (1, 5, 3, 336, 336)
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from evaluation.demo.checkpoint import Tower, write_checkpoint
+from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.oracle import Oracle, Positions, Stage
 from tests.support.oracle_methods import Group, Variant, edge_weights, keep, keep_count, scores
 from tests.support.photos import china, generated, generated_sizes, grace_hopper
@@ -16,7 +17,7 @@ from tests.support.photos import china, generated, generated_sizes, grace_hopper
 def either_tower(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """The default checkpoint with either tower."""
     tower: Tower = request.param
-    return Oracle(write_checkpoint(tmp_path_factory.mktemp(tower), tower=tower))
+    return LlavaNextOracle(write_checkpoint(tmp_path_factory.mktemp(tower), tower=tower))
 
 
 def tokens(answer: list[tuple[int, float]]) -> list[int]:
@@ -56,9 +57,10 @@ def test_kept_counts(oracle: Oracle, ratio: float, stage: Stage) -> None:
     # 640 x 427 is scaled to 224 x 149 in a 224 x 224 grid: 16 rows of cells lose 3 above and 3 below.
     [pruned] = oracle.prune([china()], ratio, stage=stage)
     assert pruned.length == 64 + 10 * (16 + 1)
-    assert len(pruned.base) == keep_count(64, ratio)
-    assert len(pruned.grid) == keep_count(160, ratio)
-    assert len(pruned.embeddings) == len(pruned.offsets) == len(pruned.base) + len(pruned.grid) + 10
+    base, grid = pruned.kept
+    assert len(base) == keep_count(64, ratio)
+    assert len(grid) == keep_count(160, ratio)
+    assert len(pruned.embeddings) == len(pruned.offsets) == len(base) + len(grid) + 10
 
 
 def test_kept_tokens_are_unpruned_tokens_in_their_places(either_tower: Oracle) -> None:
@@ -133,6 +135,6 @@ def test_more_images_than_placeholders_is_an_error(oracle: Oracle) -> None:
 
 
 def test_same_checkpoint_same_answer(oracle: Oracle, tmp_path: Path) -> None:
-    again = Oracle(write_checkpoint(tmp_path))
+    again = LlavaNextOracle(write_checkpoint(tmp_path))
     image, prompt = china(), oracle.chat(china(), "?")
     assert oracle.generate([image], prompt, 0.5) == again.generate([image], prompt, 0.5)

@@ -18,6 +18,7 @@ from evaluation.demo.checkpoint import (
     printable,
     write_checkpoint,
 )
+from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.oracle import Oracle
 from tests.support.photos import generated, photos
 
@@ -109,7 +110,7 @@ def test_answers_are_printable_and_varied(oracle: Oracle) -> None:
 
 @pytest.mark.parametrize("tower", ["clip", "siglip"])
 def test_patches_of_photos_are_partly_similar(tmp_path: Path, tower: Tower) -> None:
-    oracle = Oracle(write_checkpoint(tmp_path, tower=tower))
+    oracle = LlavaNextOracle(write_checkpoint(tmp_path, tower=tower))
     for photo in photos():
         inputs = oracle.processor.image_processor(photo, return_tensors="pt")
         base, _ = oracle.tower_features(inputs["pixel_values"][0], [photo.height, photo.width])

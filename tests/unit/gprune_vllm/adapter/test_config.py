@@ -10,12 +10,13 @@ import pytest
 from transformers import LlavaNextConfig
 from vllm.transformers_utils.config import mrope_num_dims, uses_mrope
 
-from gprune_vllm.adapter.config import WORKER_EXTENSION, GPruneLlavaNextConfig, settings_of
+from gprune_vllm.adapter.config import WORKER_EXTENSION, PruningConfig, settings_of
 from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import SMALL, Geometry
 
 PARALLEL = {"pipeline_parallel_size": 1, "use_ubatching": False, "worker_extension_cls": ""}
 SIGLIP = Geometry(SMALL.crop_size, SMALL.patch_size, SMALL.pinpoints, "siglip")
+HOOK = PruningConfig.of("LlavaNextForConditionalGeneration", None)
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
@@ -23,7 +24,7 @@ def verified(hf_config: LlavaNextConfig, processor_kwargs: dict[str, Any] | None
     """The configuration after vLLM's first hook, which sees the model alone."""
     multimodal_config = SimpleNamespace(mm_processor_kwargs=processor_kwargs)
     model_config: Any = SimpleNamespace(hf_config=hf_config, multimodal_config=multimodal_config)
-    GPruneLlavaNextConfig.verify_and_update_model_config(model_config)
+    HOOK.verify_and_update_model_config(model_config)
     return hf_config
 
 
@@ -37,7 +38,7 @@ def verify_engine(positions: str, speculation: str | None = None, transfer: str 
         ec_transfer_config=transfer,
         ec_manager_config=SimpleNamespace(encoder_cache_manager_cls=None),
     )
-    GPruneLlavaNextConfig.verify_and_update_config(engine)
+    HOOK.verify_and_update_config(engine)
     return engine.parallel_config
 
 
@@ -134,7 +135,7 @@ def test_a_selection_that_leaves_not_one_token_a_patch_is_refused(geometry: Geom
 def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
     config = SMALL.config()
     config.vision_config.model_type = "pixtral"
-    with pytest.raises(ValueError, match=r"vision tower 'pixtral' is not supported: .* CLIP and SigLIP"):
+    with pytest.raises(ValueError, match=r"Vision tower 'pixtral' is not supported: .* CLIP and SigLIP .*VLLM_PLUGINS"):
         verified(config)
 
 

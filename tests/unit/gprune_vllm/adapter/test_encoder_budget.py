@@ -28,8 +28,8 @@ from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request
 from vllm.v1.structured_output import StructuredOutputManager
 
-from gprune_vllm.adapter.processor import GPruneLlavaNextMultiModalProcessor
-from gprune_vllm.plan import largest_plan
+from gprune_vllm.families.anyres import largest_plan
+from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, TEXT, process_prompt
@@ -79,7 +79,7 @@ def profiled_crops(engine: VllmConfig) -> int:
 
 
 def request_of(
-    processor: GPruneLlavaNextMultiModalProcessor, name: str, images: list[Image.Image], asked: dict[str, Any]
+    processor: GPruneLlavaNextProcessor, name: str, images: list[Image.Image], asked: dict[str, Any]
 ) -> Request:
     """A prompt of these images and a token of text, as the engine gets it."""
     result = process_prompt(processor, [BEGIN] + [IMAGE] * len(images) + [TEXT], images, asked, None)
@@ -93,7 +93,7 @@ def request_of(
 
 
 def crowd(
-    processor: GPruneLlavaNextMultiModalProcessor, sizes: Sequence[tuple[int, int]], asked: dict[str, Any], count: int
+    processor: GPruneLlavaNextProcessor, sizes: Sequence[tuple[int, int]], asked: dict[str, Any], count: int
 ) -> list[Request]:
     """Requests of pictures that no other request has."""
     pictures = [[generated(*size, seed=10 * place + i) for i, size in enumerate(sizes)] for place in range(count)]
@@ -130,7 +130,7 @@ def crops_of(items: Sequence[MultiModalKwargsItem]) -> int:
 
 @pytest.mark.parametrize("name", CROWDS)
 def test_a_step_has_no_more_crops_than_were_profiled(
-    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextMultiModalProcessor, name: str
+    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextProcessor, name: str
 ) -> None:
     requests = crowd(processor, *CROWDS[name], count=24)
     crops = [crops_of(items) for items in steps(scheduler, requests)]
@@ -139,11 +139,11 @@ def test_a_step_has_no_more_crops_than_were_profiled(
 
 
 def test_an_image_that_is_in_the_cache_takes_no_room(
-    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextMultiModalProcessor
+    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextProcessor
 ) -> None:
     asked = {"prune_ratio": 0.9}
     requests = [request_of(processor, str(place), [generated(224, 224)], asked) for place in range(24)]
-    assert [crops_of(items) for items in steps(scheduler, requests)] == [LARGEST.crops]
+    assert [crops_of(items) for items in steps(scheduler, requests)] == [LARGEST.units]
 
 
 def disguised(requests: list[Request], field: str) -> list[Request]:
@@ -156,15 +156,15 @@ def disguised(requests: list[Request], field: str) -> list[Request]:
 
 
 def test_images_that_only_workers_see_count_as_the_largest(
-    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextMultiModalProcessor
+    scheduler: Scheduler, engine: VllmConfig, processor: GPruneLlavaNextProcessor
 ) -> None:
     requests = disguised(crowd(processor, [(112, 112)], {"prune_ratio": 0.9}, count=24), "address")
-    most = profiled_crops(engine) // LARGEST.crops
+    most = profiled_crops(engine) // LARGEST.units
     assert [len(items) for items in steps(scheduler, requests)] == [most] * (24 // most)
 
 
 def test_embeddings_that_need_no_tower_are_limited_by_their_tokens_only(
-    scheduler: Scheduler, processor: GPruneLlavaNextMultiModalProcessor
+    scheduler: Scheduler, processor: GPruneLlavaNextProcessor
 ) -> None:
     requests = disguised(crowd(processor, [(112, 112)], {"prune_ratio": 0.9}, count=24), "image_embeds")
     assert [len(items) for items in steps(scheduler, requests)] == [24]
@@ -177,7 +177,7 @@ def test_another_encoder_cache_manager_may_take_its_place(model_config: ModelCon
 
 
 def test_what_is_kept_of_an_image_holds_no_memory_of_what_is_not(
-    model_config: ModelConfig, processor: GPruneLlavaNextMultiModalProcessor
+    model_config: ModelConfig, processor: GPruneLlavaNextProcessor
 ) -> None:
     model = stub_model(model_config.hf_config).to(model_config.dtype)
     for asked in ({"prune_ratio": 0.9}, {}):

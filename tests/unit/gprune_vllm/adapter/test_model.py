@@ -10,9 +10,10 @@ from vllm.model_executor.models.interfaces import supports_mrope
 from vllm.multimodal.inputs import MultiModalFeatureSpec, MultiModalKwargsItem, PlaceholderRange
 from vllm.multimodal.utils import group_and_batch_mm_items, strip_covered_mm_data
 
-from gprune_vllm.adapter.model import GPruneLlavaNextForConditionalGeneration, _rotary_positions
+from gprune_vllm.adapter.model import _rotary_positions
 from gprune_vllm.adapter.positions import split_offsets
 from gprune_vllm.adapter.timing import SelectionTimer
+from gprune_vllm.families.llava_next import GPruneLlavaNextForConditionalGeneration
 from tests.unit.gprune_vllm.stub_model import MAX_POSITION, expected_image, image_item, stub_model
 from tests.unit.gprune_vllm.support import METHOD_NAMES, METHODS, SMALL, Geometry
 
@@ -66,7 +67,7 @@ def test_pruned_and_unpruned_images_share_a_batch(stage: str) -> None:
 
 def test_unpruned_images_are_the_base_classs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build()
-    monkeypatch.setattr(model, "_embed_images", None)
+    monkeypatch.setattr(model, "embed_pruned", None)
     items = [image_item(SMALL, size, 0, seed) for seed, size in enumerate(SIZES)]
     for item, embeddings in zip(items, embed(model, *items), strict=True):
         assert embeddings.shape[-1] == HIDDEN
@@ -97,7 +98,10 @@ def test_padding_crops_never_reach_the_tower() -> None:
 
 def test_the_projector_runs_on_kept_tokens_only_after_the_vision_stage() -> None:
     plan = SMALL.plan((60, 90), 0.6)
-    for stage, tokens in (("vision", plan.base_kept + plan.grid_kept), ("projector", plan.crops * plan.base_tokens)):
+    for stage, tokens in (
+        ("vision", plan.patches_kept),
+        ("projector", plan.units * plan.groups[0].tokens),
+    ):
         model = build(prune_stage=stage)
         embed(model, image_item(SMALL, (60, 90), 0.6))
         assert model.multi_modal_projector.calls == [tokens]
@@ -115,7 +119,7 @@ def test_the_tower_runs_no_more_crops_at_once_than_allowed(limit: int, calls: li
 
 def test_images_of_different_sizes_fill_the_limit_in_order() -> None:
     items = [image_item(SMALL, size, 0.5, seed) for seed, size in enumerate(SIZES)]
-    crops = [SMALL.plan(size).crops for size in SIZES]
+    crops = [SMALL.plan(size).units for size in SIZES]
     model = build(crop_limit=9)
     embed(model, *items)
     assert sum(model.vision_tower.calls) == sum(crops)

@@ -10,9 +10,11 @@ from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
-from gprune_vllm.adapter.processor import PLAN_FIELD, GPruneLlavaNextMultiModalProcessor
+from gprune_vllm.adapter.processor import PLAN_FIELD
 from gprune_vllm.adapter.refusal import PruneRefusal
-from gprune_vllm.plan import PlannedImage, largest_plan
+from gprune_vllm.families.anyres import largest_plan
+from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
+from gprune_vllm.plan import PlannedImage
 from tests.support.photos import SIZES, generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, LARGE, PHOTO, TEXT, plan_of, planned, process, seeds
@@ -23,7 +25,7 @@ POSITIONS = 4096  # of the checkpoint
 @pytest.mark.parametrize("ratio", [0, 0.5, 0.9])
 @pytest.mark.parametrize("name", SIZES)
 def test_an_image_gets_the_placeholders_and_the_plan_of_its_size(
-    processor: GPruneLlavaNextMultiModalProcessor, name: str, ratio: float
+    processor: GPruneLlavaNextProcessor, name: str, ratio: float
 ) -> None:
     image = generated(*SIZES[name])
     plan = plan_of(image, ratio)
@@ -34,13 +36,13 @@ def test_an_image_gets_the_placeholders_and_the_plan_of_its_size(
     assert planned(result) == [PlannedImage(plan)]
 
 
-def test_the_plan_travels_as_integers_on_the_cpu(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_the_plan_travels_as_integers_on_the_cpu(processor: GPruneLlavaNextProcessor) -> None:
     (item,) = process(processor, PHOTO, prune_ratio=0.5)["mm_kwargs"]["image"]
     assert item[PLAN_FIELD].data.dtype == torch.int64
     assert item[PLAN_FIELD].field.keep_on_cpu
 
 
-def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextProcessor) -> None:
     images = [generated(*size) for size in SIZES.values()]
     plans = [plan_of(image, 0.7) for image in images]
     result = process(processor, *images, prune_ratio=0.7)
@@ -66,24 +68,24 @@ def test_a_ratio_of_the_policy_takes_the_defaults_place(build: Build) -> None:
     assert (named.source, named.kept) == ("request", plan_of(PHOTO).input)
 
 
-def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPruneLlavaNextProcessor) -> None:
     plan = plan_of(PHOTO, 0.5)
     limit = POSITIONS - (1 + plan.input + 3)
     expected = VisualTokenAccount(plan.input, plan.kept, 0.5, limit, patches=plan.patches)
     assert process(processor, PHOTO, text=3, prune_ratio=0.5)[ACCOUNT_KEY] == expected
 
 
-def test_an_unpruned_request_has_no_limit_of_its_own(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_an_unpruned_request_has_no_limit_of_its_own(processor: GPruneLlavaNextProcessor) -> None:
     plan = plan_of(PHOTO)
     expected = VisualTokenAccount(plan.input, plan.input, 0.0, source="default", patches=plan.patches)
     assert process(processor, PHOTO)[ACCOUNT_KEY] == expected
 
 
-def test_a_prompt_without_images_has_an_empty_account(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_a_prompt_without_images_has_an_empty_account(processor: GPruneLlavaNextProcessor) -> None:
     assert process(processor, prune_ratio=0.5)[ACCOUNT_KEY] == VisualTokenAccount(0, 0, 0.5, images=0)
 
 
-def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextProcessor) -> None:
     pixels = [
         process(processor, PHOTO, prune_ratio=ratio)["mm_kwargs"]["image"][0]["pixel_values"].data
         for ratio in (0, 0.5, 0.9)
@@ -92,7 +94,7 @@ def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextMultiModalP
     assert torch.equal(pixels[0], pixels[2])
 
 
-def test_the_hf_processor_is_not_loaded_again_for_another_ratio(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_the_hf_processor_is_not_loaded_again_for_another_ratio(processor: GPruneLlavaNextProcessor) -> None:
     loaded = processor.info.get_hf_processor()
     assert processor.info.get_hf_processor(prune_ratio=0.3, prune_method="gprune", prune_settings="x") is loaded
     assert processor.info.get_hf_processor(visual_token_budget=4) is loaded
@@ -126,21 +128,19 @@ def test_a_budget_takes_the_place_of_a_ratio(build: Build) -> None:
 
 
 @pytest.mark.parametrize("budget", [10**3, 10**400])
-def test_a_budget_beyond_the_image_keeps_it_whole(processor: GPruneLlavaNextMultiModalProcessor, budget: int) -> None:
+def test_a_budget_beyond_the_image_keeps_it_whole(processor: GPruneLlavaNextProcessor, budget: int) -> None:
     account = process(processor, PHOTO, visual_token_budget=budget)[ACCOUNT_KEY]
     assert (account.kept, account.ratio, account.budget) == (plan_of(PHOTO).input, 0, budget)
 
 
 @pytest.mark.parametrize("budget", [0, -5, 1.0, True, "5", [5]])
-def test_a_budget_that_is_refused_names_its_parameter(
-    processor: GPruneLlavaNextMultiModalProcessor, budget: object
-) -> None:
+def test_a_budget_that_is_refused_names_its_parameter(processor: GPruneLlavaNextProcessor, budget: object) -> None:
     with pytest.raises(VLLMValidationError, match="positive integer") as refusal:
         process(processor, PHOTO, visual_token_budget=budget)
     assert refusal.value.parameter == "visual_token_budget"
 
 
-def test_a_ratio_and_a_budget_at_once_are_refused(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_a_ratio_and_a_budget_at_once_are_refused(processor: GPruneLlavaNextProcessor) -> None:
     with pytest.raises(VLLMValidationError, match="send one of them") as refusal:
         process(processor, PHOTO, prune_ratio=0, visual_token_budget=5)
     assert refusal.value.parameter == "visual_token_budget"
@@ -154,7 +154,7 @@ def test_a_budget_that_keeps_less_of_any_image_than_the_limit_is_refused(build: 
     assert plan_of(small).patches < plan_of(PHOTO).patches
     for images in ([PHOTO], [small, PHOTO]):
         with pytest.raises(
-            PruneRefusal, match=rf"limit of 0.7 \(--max-prune-ratio\) keeps at least {least} "
+            PruneRefusal, match=rf"limit of 0.7 \(--max-prune-ratio\) keeps at least {least}\."
         ) as refusal:
             process(processor, *images, visual_token_budget=least - 1)
         assert (refusal.value.parameter, refusal.value.reason) == ("visual_token_budget", "above_limit")
@@ -199,13 +199,13 @@ def test_profiling_is_not_refused_below_a_limit(build: Build) -> None:
 FULL = 12 * plan_of(LARGE).input  # 12 images leave some positions for text, 13 would not
 
 
-def test_a_prompt_may_use_all_positions_but_the_last(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_a_prompt_may_use_all_positions_but_the_last(processor: GPruneLlavaNextProcessor) -> None:
     result = process(processor, *[LARGE] * 12, text=POSITIONS - FULL - 2, prune_ratio=0.5)
     assert result[ACCOUNT_KEY].output_limit == 1
 
 
 def test_a_prompt_beyond_the_positions_is_refused_with_the_way_out(
-    processor: GPruneLlavaNextMultiModalProcessor,
+    processor: GPruneLlavaNextProcessor,
 ) -> None:
     with pytest.raises(VLLMValidationError, match="--prune-positions contiguous") as refusal:
         process(processor, *[LARGE] * 12, text=POSITIONS - FULL - 1, prune_ratio=0.5)
@@ -213,7 +213,7 @@ def test_a_prompt_beyond_the_positions_is_refused_with_the_way_out(
     assert f"unpruned length of {POSITIONS}" in str(refusal.value)
 
 
-def test_a_budget_beyond_the_positions_is_refused_by_its_name(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_a_budget_beyond_the_positions_is_refused_by_its_name(processor: GPruneLlavaNextProcessor) -> None:
     with pytest.raises(PruneRefusal, match="--prune-positions contiguous") as refusal:
         process(processor, *[LARGE] * 13, visual_token_budget=50)
     assert (refusal.value.parameter, refusal.value.reason) == ("visual_token_budget", "positions")
@@ -242,7 +242,7 @@ def test_a_random_draw_does_not_depend_on_the_other_images(build: Build) -> None
 def test_a_random_draw_does_not_depend_on_images_of_more_crops(build: Build) -> None:
     processor = build(prune_method="random")
     narrow = generated(300, 100)
-    assert plan_of(narrow).crops < plan_of(LARGE).crops
+    assert plan_of(narrow).units < plan_of(LARGE).units
     alone = seeds(process(processor, narrow, prune_ratio=0.5))[0]
     assert seeds(process(processor, LARGE, narrow, prune_ratio=0.5))[1] == alone
 
@@ -252,7 +252,7 @@ def test_what_is_not_drawn_needs_no_seed(build: Build) -> None:
     assert seeds(process(build(), PHOTO, prune_ratio=0.5)) == [0]
 
 
-def process_embeddings(processor: GPruneLlavaNextMultiModalProcessor, **kwargs: object) -> Any:
+def process_embeddings(processor: GPruneLlavaNextProcessor, **kwargs: object) -> Any:
     items = MultiModalDataItems({"image": ImageEmbeddingItems([torch.zeros(7, 128)])})
     inputs = ProcessorInputs([BEGIN, IMAGE], items, hf_processor_mm_kwargs=kwargs)
     return processor.apply(inputs, TimingContext(enabled=False))
@@ -266,7 +266,7 @@ def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Buil
     assert adaptive[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="adaptive")
 
 
-def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextMultiModalProcessor) -> None:
+def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextProcessor) -> None:
     with pytest.raises(VLLMValidationError, match="precomputed image embeddings") as refusal:
         process_embeddings(processor, prune_ratio=0.5)
     assert refusal.value.parameter == "prune_ratio"
@@ -274,9 +274,7 @@ def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNex
 
 
 @pytest.mark.parametrize("budget", [1, 10**6])
-def test_a_budget_for_precomputed_embeddings_is_refused(
-    processor: GPruneLlavaNextMultiModalProcessor, budget: int
-) -> None:
+def test_a_budget_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextProcessor, budget: int) -> None:
     with pytest.raises(PruneRefusal, match="visual_token_budget cannot apply to precomputed") as refusal:
         process_embeddings(processor, visual_token_budget=budget)
     assert (refusal.value.parameter, refusal.value.reason) == ("visual_token_budget", "embeddings")

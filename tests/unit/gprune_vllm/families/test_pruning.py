@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gprune_vllm.families.pruning import KeptPatches, insert_newlines, keep_patches
+from gprune_vllm.adapter.pruning import KeptTokens
 from gprune_vllm.methods.registry import select_tokens
 from gprune_vllm.plan import TokenPlan
 from tests.unit.gprune_vllm.support import (
@@ -17,6 +17,8 @@ from tests.unit.gprune_vllm.support import (
     SMALL,
     Size,
     features_of,
+    finish,
+    keep,
     ratios,
     seen_of,
     small_sizes,
@@ -29,7 +31,7 @@ KEEPING = pytest.mark.parametrize("method", ["divprune", "gprune", "l2norm", "ra
 
 
 def prune(features: Tensor, plan: TokenPlan, method: str, **options: Any) -> tuple[Tensor, Tensor]:
-    return insert_newlines(keep_patches(features, plan, method, seen_of(features), **options), NEWLINE, plan)
+    return finish(keep(features, plan, method, seen_of(features), **options), NEWLINE, plan)
 
 
 @KEEPING
@@ -49,7 +51,7 @@ def test_what_stays_is_the_unpruned_sequence_with_gaps(method: str, size: Size, 
 def test_newline_tokens_always_stay(method: str, size: Size, ratio: float) -> None:
     plan = SMALL.plan(size, ratio)
     embeddings, _ = prune(features_of(plan), plan, method)
-    assert (embeddings == NEWLINE).all(dim=-1).sum() == plan.grid_height
+    assert (embeddings == NEWLINE).all(dim=-1).sum() == plan.groups[1].rows
 
 
 @METHODS
@@ -62,7 +64,7 @@ def test_offsets_count_the_tokens_dropped_before(method: str, size: Size, ratio:
     assert (offsets >= 0).all()
     assert (offsets.diff() >= 0).all()
     assert offsets[-1] <= plan.input - plan.kept
-    if plan.grid_height:  # the last token is a newline, which stays
+    if plan.groups[1].rows:  # the last token is a newline, which stays
         assert offsets[-1] == plan.input - plan.kept
 
 
@@ -80,14 +82,14 @@ def test_base_crop_and_grid_are_selected_apart(method: str) -> None:
     plan = SMALL.plan((60, 90), 0.6)
     features = features_of(plan, seed=3)
     seen = seen_of(features)
-    patches = keep_patches(features, plan, method, seen, seed=11)
+    patches = keep(features, plan, method, seen, seed=11)
     in_base = {name: values[0] for name, values in seen.items()}
-    expected = select_tokens(features[0], plan.base_kept, method, seed=11, **in_base)
-    assert torch.equal(patches.positions[: plan.base_kept], expected.index)
-    assert torch.equal(patches.features[: plan.base_kept], expected.features)
+    expected = select_tokens(features[0], plan.groups[0].kept, method, seed=11, **in_base)
+    assert torch.equal(patches.positions[: plan.groups[0].kept], expected.index)
+    assert torch.equal(patches.features[: plan.groups[0].kept], expected.features)
     disturbed = torch.cat((features[:1], features[1:].flip(-1) + 1))
-    again = keep_patches(disturbed, plan, method, seen_of(disturbed), seed=11)
-    assert torch.equal(again.positions[: plan.base_kept], expected.index)
+    again = keep(disturbed, plan, method, seen_of(disturbed), seed=11)
+    assert torch.equal(again.positions[: plan.groups[0].kept], expected.index)
 
 
 @pytest.mark.parametrize("method", ["tome", "visionzip"])
@@ -95,14 +97,14 @@ def test_merged_tokens_of_the_grid_lie_where_the_others_were_merged_into(method:
     size = (60, 90)
     plan = SMALL.plan(size, 0.6)
     features = features_of(plan, seed=3)
-    patches = keep_patches(features, plan, method, seen_of(features))
+    patches = keep(features, plan, method, seen_of(features))
     unpruned = transformers_layout(features, size, torch.full((8,), torch.inf), SMALL)
-    places = (~unpruned.isinf().any(dim=-1)).nonzero().flatten()[plan.base_tokens :]
+    places = (~unpruned.isinf().any(dim=-1)).nonzero().flatten()[plan.groups[0].tokens :]
     grid = unpruned[places]
-    expected = select_tokens(grid, plan.grid_kept, method, **seen_of(grid))
-    assert torch.equal(patches.positions[plan.base_kept :], places[expected.index])
-    torch.testing.assert_close(patches.features[plan.base_kept :], expected.features)
-    assert not torch.equal(patches.features[plan.base_kept :], grid[expected.index])
+    expected = select_tokens(grid, plan.groups[1].kept, method, **seen_of(grid))
+    assert torch.equal(patches.positions[plan.groups[0].kept :], places[expected.index])
+    torch.testing.assert_close(patches.features[plan.groups[0].kept :], expected.features)
+    assert not torch.equal(patches.features[plan.groups[0].kept :], grid[expected.index])
 
 
 def test_padding_never_counts() -> None:
@@ -110,7 +112,7 @@ def test_padding_never_counts() -> None:
     plan = SMALL.plan(size, 0.5)
     features = features_of(plan, seed=1)
     marked = features.flatten(0, 1).clone()
-    inside = transformers_layout(torch.arange(len(marked)).view(plan.crops, -1, 1), size, torch.tensor([-1]), SMALL)
+    inside = transformers_layout(torch.arange(len(marked)).view(plan.units, -1, 1), size, torch.tensor([-1]), SMALL)
     outside = torch.ones(len(marked), dtype=torch.bool)
     outside[inside[inside >= 0]] = False
     assert outside.any()
@@ -132,8 +134,8 @@ def test_the_papers_image_keeps_726_of_2340_tokens() -> None:
 
 def test_newlines_take_the_dtype_of_the_patches() -> None:
     plan = SMALL.plan((60, 90), 0.6)
-    patches = keep_patches(features_of(plan).bfloat16(), plan, "gprune")
-    embeddings, _ = insert_newlines(patches, NEWLINE, plan)
+    patches = keep(features_of(plan).bfloat16(), plan, "gprune")
+    embeddings, _ = finish(patches, NEWLINE, plan)
     assert embeddings.dtype == torch.bfloat16
 
 
@@ -141,8 +143,8 @@ def test_patches_may_be_projected_between_the_two_steps() -> None:
     plan = SMALL.plan((60, 90), 0.6)
     features = features_of(plan)
     projector = torch.nn.Linear(8, 6).requires_grad_(False)
-    patches = keep_patches(features, plan, "gprune")
-    projected = KeptPatches(projector(patches.features), patches.positions)
-    embeddings, offsets = insert_newlines(projected, NEWLINE[:6], plan)
+    patches = keep(features, plan, "gprune")
+    projected = KeptTokens(projector(patches.features), patches.positions)
+    embeddings, offsets = finish(projected, NEWLINE[:6], plan)
     unpruned = transformers_layout(projector(features), (60, 90), NEWLINE[:6], SMALL)
     torch.testing.assert_close(embeddings, unpruned[torch.arange(plan.kept) + offsets])

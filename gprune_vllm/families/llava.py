@@ -1,0 +1,97 @@
+"""LLaVA-1.5: one square grid of tokens, whatever the image's size."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from vllm.model_executor.models.interfaces import SupportsMRoPE
+from vllm.model_executor.models.llava import (
+    LlavaDummyInputsBuilder,
+    LlavaForConditionalGeneration,
+    LlavaMultiModalProcessor,
+    LlavaProcessingInfo,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+
+from gprune_vllm.adapter.attention import TowerAttention
+from gprune_vllm.adapter.family import Family, Layout
+from gprune_vllm.adapter.model import PruningModel
+from gprune_vllm.adapter.processor import PruningInfo, PruningProcessor
+from gprune_vllm.plan import Group, PruneSpec, TokenPlan
+
+STRATEGIES = {"clip_vision_model": "default", "siglip_vision_model": "full"}
+"""Values of `vision_feature_select_strategy` that leave one token a patch, by tower.
+
+CLIP puts a class token before the patches, which "default" drops; SigLIP has none to drop.
+"""
+
+
+class Llava(Family):
+    """LLaVA models with a CLIP or SigLIP tower. Source of the counts: Transformers 5 and vLLM 0.32."""
+
+    groups: ClassVar[tuple[str, ...]] = ("image",)
+    has_attention = True
+
+    def check(self, hf_config: Any) -> None:
+        tower, strategy = hf_config.vision_config.model_type, hf_config.vision_feature_select_strategy
+        expected = STRATEGIES.get(tower)
+        if expected is None:
+            raise ValueError(
+                f"Vision tower {tower!r} is not supported: gprune prunes LLaVA models with CLIP and SigLIP towers. "
+                "Leave gprune out of VLLM_PLUGINS to serve this model without pruning."
+            )
+        if strategy != expected:
+            raise ValueError(
+                f"vision_feature_select_strategy {strategy!r} does not leave one token a patch of a {tower}. "
+                f'Start with --hf-overrides \'{{"vision_feature_select_strategy": "{expected}"}}\'.'
+            )
+
+    def plan(self, hf_config: Any, size: tuple[int, int], spec: PruneSpec) -> TokenPlan:
+        side = patches_per_side(hf_config)
+        (kept,) = spec.split(side**2)
+        return TokenPlan((Group(side, side, kept),), structural=0, span=side**2, units=1)
+
+    def largest(self, hf_config: Any) -> TokenPlan:
+        side = hf_config.vision_config.image_size
+        return self.plan(hf_config, (side, side), PruneSpec())
+
+    def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
+        positions = torch.arange(plan.patches, device=device)
+        return Layout([positions], positions[:0])
+
+    def projector(self, model: Any) -> nn.Module:
+        projector: nn.Module = model.multi_modal_projector
+        return projector
+
+    def image_token(self, hf_config: Any) -> int:
+        return int(hf_config.image_token_index)
+
+    def attention(self, model: Any) -> TowerAttention:
+        class_token = model.config.vision_feature_select_strategy == "default"
+        return TowerAttention(model.vision_tower, class_token)
+
+
+def patches_per_side(hf_config: Any) -> int:
+    """Tokens along a side of what the tower sees at once."""
+    return int(hf_config.vision_config.image_size // hf_config.vision_config.patch_size)
+
+
+class GPruneLlavaInfo(PruningInfo, LlavaProcessingInfo):
+    """Changes against `vllm.model_executor.models.llava.LlavaProcessingInfo` (vLLM 0.32): those of `PruningInfo`."""
+
+    family = Llava()
+
+
+class GPruneLlavaProcessor(PruningProcessor, LlavaMultiModalProcessor):
+    """Changes against `vllm.model_executor.models.llava.LlavaMultiModalProcessor` (vLLM 0.32): those of
+    `PruningProcessor`."""
+
+
+@MULTIMODAL_REGISTRY.register_processor(
+    GPruneLlavaProcessor, info=GPruneLlavaInfo, dummy_inputs=LlavaDummyInputsBuilder
+)
+class GPruneLlavaForConditionalGeneration(PruningModel, LlavaForConditionalGeneration, SupportsMRoPE):
+    """Changes against `vllm.model_executor.models.llava.LlavaForConditionalGeneration` (vLLM 0.32): those of
+    `PruningModel`."""
+
+    family = GPruneLlavaInfo.family
