@@ -1,11 +1,12 @@
-"""What pruning did to one prompt, told by the processor to the API layer."""
+"""Record of the pruning of one prompt, which travels with it from the processor through the API layer."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Source = Literal["request", "default", "adaptive"]
-ACCOUNT_KEY = "visual_tokens"
-"""Extra key of the processed input, read by the API layer and ignored by the engine."""
+RECORD_KEY = "gprune"
+"""Extra key of the processed input that holds a `PruneRecord`. The API layer reads it, and the engine ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,21 @@ class VisualTokenAccount:
     method: str = "gprune"
     budget: int | None = None
     patches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRecord:
+    """What the API layer knows about a prompt that the processor has seen.
+
+    Attributes:
+        account: its visual tokens.
+        render: renders the prompt again, with the data of all its images; None where it cannot be rendered again.
+    """
+
+    account: VisualTokenAccount
+    render: Callable[[], Awaitable[Any]] | None = None
+
+    @classmethod
+    def of(cls, prompt: Any) -> "PruneRecord | None":
+        """Return the record of a prompt; None if the processor has not seen it."""
+        return prompt.get(RECORD_KEY) if isinstance(prompt, dict) else None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
 from gprune_vllm.plan import PruneSpec, SpecError, shortened
 
 ALL_METHODS = "all"
@@ -74,12 +75,14 @@ class PruneSettings(OperatorSettings):
         "twice the tokens' mean length.",
     )
     prune_threshold: Annotated[float, Field(ge=-1, lt=1)] = Field(
-        0.5, description="Similarity from which two visual tokens are joined by an edge."
+        THRESHOLD, description="Similarity from which two visual tokens are joined by an edge."
     )
     prune_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        0.03, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
+        TEMPERATURE, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
     )
-    prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(5, description="How often scores are propagated.")
+    prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(
+        ITERATIONS, description="How often scores are propagated."
+    )
     prune_policy: Literal["fixed", "adaptive"] = Field(
         "fixed",
         description="Give requests that name no ratio the default one, or one that rises with the engine's load.",

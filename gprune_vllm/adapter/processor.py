@@ -15,7 +15,7 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, Mult
 from vllm.multimodal.processing.inputs import ProcessorInputs
 from vllm.multimodal.utils import group_and_batch_mm_items
 
-from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
+from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 from gprune_vllm.adapter.config import settings_of
 from gprune_vllm.adapter.family import Family
 from gprune_vllm.adapter.inputs import PlannedInputs, PlannedPlaceholders, account_of, sizes_of
@@ -108,7 +108,7 @@ class PruningProcessor:
         # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
         self._check_images(planned)
         result = super().apply(planned, timing_ctx)  # type: ignore[misc]
-        return {**result, ACCOUNT_KEY: self._account(planned, len(result["prompt_token_ids"]))}
+        return {**result, RECORD_KEY: PruneRecord(self._account(planned, len(result["prompt_token_ids"])))}
 
     def _spec(self, inputs: ProcessorInputs) -> PruneSpec:
         """Resolve what the request asks for. Precomputed embeddings are taken whole, so it must ask for no pruning."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
 from gprune_vllm.methods.registry import register_selector
 
 Score = Literal["l2norm", "ones"]
@@ -22,9 +23,9 @@ _BLOCKS = 8
 
 def gprune_scores(
     features: Tensor,
-    threshold: float = 0.5,
-    temperature: float | None = 0.03,
-    iterations: int = 5,
+    threshold: float = THRESHOLD,
+    temperature: float | None = TEMPERATURE,
+    iterations: int = ITERATIONS,
     score: Score = "l2norm",
     similarity: Similarity = "cosine",
     graph: bool = True,
@@ -167,9 +168,9 @@ def propagate(scores: Tensor, weights: Tensor, iterations: int) -> Tensor:
 def gprune(
     features: Tensor,
     keep: int,
-    threshold: float = 0.5,
-    temperature: float | None = 0.03,
-    iterations: int = 5,
+    threshold: float = THRESHOLD,
+    temperature: float | None = TEMPERATURE,
+    iterations: int = ITERATIONS,
     score: Score = "l2norm",
     similarity: Similarity = "cosine",
     graph: bool = True,

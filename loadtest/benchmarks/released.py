@@ -6,9 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
 from gprune_vllm.methods.gprune import cosine_similarity, edge_weights, initial_scores, propagate
-
-THRESHOLD, TEMPERATURE, ITERATIONS = 0.5, 0.03, 5
 
 
 def released_top_k(features: Tensor, keep: int) -> Tensor:

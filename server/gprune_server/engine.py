@@ -9,7 +9,7 @@ from gprune_server.errors import check_output, check_sendable
 from gprune_server.guard.sequences import check_number
 from gprune_server.observe.observation import Observer, Outcome, PromptRecord
 from gprune_server.resending import lacks_images, with_images
-from gprune_vllm.account import ACCOUNT_KEY
+from gprune_vllm.account import PruneRecord
 
 
 class ObservedEngine:
@@ -45,11 +45,11 @@ class ObservedEngine:
         """
         check_sendable(prompt, sampling_params, request_id)
         outputs = self._send(prompt, sampling_params, request_id, kwargs)
-        account = prompt.get(ACCOUNT_KEY) if isinstance(prompt, dict) else None
-        if account is None or not account.images:
+        record = PruneRecord.of(prompt)
+        if record is None or not record.account.images:
             return outputs
         length, arrival_time = len(prompt["prompt_token_ids"]), prompt.get("arrival_time", 0.0)
-        return self._observe(outputs, PromptRecord(request_id, account, length, arrival_time))
+        return self._observe(outputs, PromptRecord(request_id, record.account, length, arrival_time))
 
     async def _send(
         self, prompt: Any, sampling_params: Any, request_id: str, kwargs: dict[str, Any]

@@ -9,8 +9,7 @@ from typing import Any
 
 from vllm.exceptions import RetryableRequestError
 
-RENDER_KEY = "gprune_render"
-"""Extra key of an engine input, ignored by the engine: an async function that renders the input again, with images."""
+from gprune_vllm.account import PruneRecord
 
 
 def lacks_images(prompt: Any, output: Any) -> bool:
@@ -29,6 +28,7 @@ async def with_images(prompt: Any) -> Any:
     Raises:
         RetryableRequestError: the prompt cannot be rendered again, as with beam search.
     """
-    if RENDER_KEY not in prompt:
+    record = PruneRecord.of(prompt)
+    if record is None or record.render is None:
         raise RetryableRequestError("An image was dropped from a cache. Retry the request.")
-    return {**prompt, "mm_kwargs": (await prompt[RENDER_KEY]())["mm_kwargs"]}
+    return {**prompt, "mm_kwargs": (await record.render())["mm_kwargs"]}

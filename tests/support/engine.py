@@ -39,24 +39,41 @@ class Engine:
         **pruning: Any,
     ) -> Answer:
         """Ask greedily; `ratio` None leaves the argument out."""
-        from vllm import SamplingParams
-
-        asked = pruning if ratio is None else {"prune_ratio": ratio, **pruning}
         (output,) = self._llm.chat(
             messages(images, question),
-            SamplingParams(temperature=0, max_tokens=max_tokens, logprobs=0, ignore_eos=True),
+            _sampling(max_tokens),
             use_tqdm=False,
             lora_request=lora_request,
-            mm_processor_kwargs=asked,
+            mm_processor_kwargs=pruning if ratio is None else {"prune_ratio": ratio, **pruning},
         )
-        (answer,) = output.outputs
-        return Answer(
-            token_ids=tuple(answer.token_ids),
-            logprobs=tuple(step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)),
-            prompt_tokens=len(output.prompt_token_ids),
-            cached_tokens=output.num_cached_tokens,
-            visual_tokens=None,
-        )
+        return _answer(output)
+
+    def ask_together(
+        self, prompt: str, asked: Sequence[tuple[Image.Image, float]], max_tokens: int = 16
+    ) -> list[Answer]:
+        """Ask about images in one batch, each with a ratio of its own. `prompt` has a place for one image."""
+        prompts = [
+            {"prompt": prompt, "multi_modal_data": {"image": image}, "mm_processor_kwargs": {"prune_ratio": ratio}}
+            for image, ratio in asked
+        ]
+        return [_answer(output) for output in self._llm.generate(prompts, _sampling(max_tokens), use_tqdm=False)]
+
+
+def _sampling(max_tokens: int) -> Any:
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0, max_tokens=max_tokens, logprobs=0, ignore_eos=True)
+
+
+def _answer(output: Any) -> Answer:
+    (answer,) = output.outputs
+    return Answer(
+        token_ids=tuple(answer.token_ids),
+        logprobs=tuple(step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)),
+        prompt_tokens=len(output.prompt_token_ids),
+        cached_tokens=output.num_cached_tokens,
+        visual_tokens=None,
+    )
 
 
 @contextmanager

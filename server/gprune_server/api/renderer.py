@@ -12,8 +12,7 @@ from gprune_server.api.context import CURRENT_REQUEST
 from gprune_server.errors import MALFORMED
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
-from gprune_server.resending import RENDER_KEY
-from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
+from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
 from gprune_vllm.settings import PruneSettings
 
@@ -56,11 +55,12 @@ class PruneRenderer(OnlineRenderer):
             self._metrics.refused(refusal.reason)
             raise
         for engine_input in engine_inputs:
-            account = engine_input.get(ACCOUNT_KEY)
-            if account is not None and account.images:
-                self._check_length(len(engine_input["prompt_token_ids"]), account)
-                self._record(request, account)
-                engine_input[RENDER_KEY] = partial(self._render_again, request, processor_kwargs, *args, **kwargs)
+            record = PruneRecord.of(engine_input)
+            if record is not None and record.account.images:
+                self._check_length(len(engine_input["prompt_token_ids"]), record.account)
+                self._record(request, record.account)
+                render = partial(self._render_again, request, processor_kwargs, *args, **kwargs)
+                engine_input[RECORD_KEY] = PruneRecord(record.account, render)
         return conversation, engine_inputs
 
     def _processor_kwargs(self, request: Any) -> dict[str, Any] | None:

@@ -1,8 +1,10 @@
 """Model families under test, one file each: a tiny checkpoint and an independent oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.support.families.llava import LlavaOracle, write_llava
@@ -11,21 +13,37 @@ from tests.support.oracle import Oracle
 
 
 @dataclass(frozen=True, slots=True)
-class TestedFamily:
+class FamilyUnderTest:
     """A family under test.
 
     Attributes:
         architecture: vLLM's name of it.
+        module: where vLLM's own class is, in `vllm.model_executor.models`.
         write: writes a tiny checkpoint with random float32 weights into a folder, and returns the folder.
         oracle: the independent computation on such a checkpoint.
     """
 
     architecture: str
+    module: str
     write: Callable[[Path], Path]
     oracle: type[Oracle]
 
+    @contextmanager
+    def stock(self) -> Iterator[None]:
+        """Have engines that start inside use vLLM's own class."""
+        from vllm.model_executor.models import ModelRegistry
+        from vllm.model_executor.models.config import MODELS_CONFIG_MAP
+        from vllm.plugins import load_general_plugins
+
+        load_general_plugins()  # once a process, and so not inside
+        with mock.patch.dict(ModelRegistry.models), mock.patch.dict(MODELS_CONFIG_MAP):
+            del MODELS_CONFIG_MAP[self.architecture]
+            path = f"vllm.model_executor.models.{self.module}:{self.architecture}"
+            ModelRegistry.register_model(self.architecture, path)
+            yield
+
 
 FAMILIES = {
-    "llava": TestedFamily("LlavaForConditionalGeneration", write_llava, LlavaOracle),
-    "llava_next": TestedFamily("LlavaNextForConditionalGeneration", write_checkpoint, LlavaNextOracle),
+    "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle),
+    "llava_next": FamilyUnderTest("LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle),
 }

@@ -7,7 +7,7 @@ from vllm.config import ModelConfig
 from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcessorOnlyCache
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.account import ACCOUNT_KEY
+from gprune_vllm.account import RECORD_KEY
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
@@ -29,7 +29,7 @@ def test_no_pruning_is_one_request_however_it_is_asked_for(build: Build, asking:
     plain, asked = process(processor, PHOTO), process(processor, PHOTO, **asking)
     assert hashes(asked) == hashes(plain)
     assert asked["prompt_token_ids"] == plain["prompt_token_ids"]
-    assert asked[ACCOUNT_KEY].kept == plain[ACCOUNT_KEY].kept == plan_of(PHOTO).input
+    assert asked[RECORD_KEY].account.kept == plain[RECORD_KEY].account.kept == plan_of(PHOTO).input
 
 
 def test_no_pruning_hashes_as_in_a_server_without_the_plugin(processor: GPruneLlavaNextProcessor) -> None:
@@ -113,7 +113,7 @@ def test_what_a_client_says_about_the_settings_is_dropped(processor: GPruneLlava
     honest = process(processor, PHOTO, prune_ratio=ratio)
     forged = process(processor, PHOTO, prune_ratio=ratio, prune_settings="anything")
     assert hashes(forged) == hashes(honest)
-    assert forged[ACCOUNT_KEY] == honest[ACCOUNT_KEY]
+    assert forged[RECORD_KEY].account == honest[RECORD_KEY].account
 
 
 def test_other_processor_arguments_still_count(processor: GPruneLlavaNextProcessor) -> None:
@@ -130,7 +130,11 @@ def test_an_image_found_in_the_cache_is_accounted_for_like_a_new_one(
     both = process(processor, PHOTO, generated(100, 300), cache=cache, prune_ratio=0.5)
     again = process(processor, PHOTO, cache=cache, prune_ratio=0.5)
     unpruned = process(processor, PHOTO, cache=cache)
-    assert again[ACCOUNT_KEY] == first[ACCOUNT_KEY] == process(processor, PHOTO, prune_ratio=0.5)[ACCOUNT_KEY]
+    assert (
+        again[RECORD_KEY].account
+        == first[RECORD_KEY].account
+        == process(processor, PHOTO, prune_ratio=0.5)[RECORD_KEY].account
+    )
     assert again["prompt_token_ids"] == first["prompt_token_ids"]
-    assert both[ACCOUNT_KEY].kept == first[ACCOUNT_KEY].kept + plan_of(generated(100, 300), 0.5).kept
-    assert unpruned[ACCOUNT_KEY].kept == plan_of(PHOTO).input
+    assert both[RECORD_KEY].account.kept == first[RECORD_KEY].account.kept + plan_of(generated(100, 300), 0.5).kept
+    assert unpruned[RECORD_KEY].account.kept == plan_of(PHOTO).input

@@ -8,7 +8,7 @@ from vllm.sampling_params import SamplingParams
 
 from gprune_server.engine import ObservedEngine
 from gprune_server.observe.observation import Outcome, PromptRecord
-from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
+from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 
 ACCOUNT = VisualTokenAccount(input=200, kept=60, ratio=0.7)
 STATS = SimpleNamespace(
@@ -52,7 +52,7 @@ class Engine:
 
 
 def prompt(account: VisualTokenAccount | None) -> dict[str, Any]:
-    return {"prompt_token_ids": [0] * 90} | ({} if account is None else {ACCOUNT_KEY: account})
+    return {"prompt_token_ids": [0] * 90} | ({} if account is None else {RECORD_KEY: PruneRecord(account)})
 
 
 async def told(engine: Engine, account: VisualTokenAccount | None) -> list[Any]:

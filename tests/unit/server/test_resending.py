@@ -10,7 +10,7 @@ from vllm.exceptions import RetryableRequestError
 from vllm.sampling_params import SamplingParams
 
 from gprune_server.engine import ObservedEngine
-from gprune_server.resending import RENDER_KEY
+from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 
 
 def output(finish_reason: str | None, *token_ids: int) -> Any:
@@ -40,7 +40,7 @@ def prompt(*images: Any, renders: bool = True) -> dict[str, Any]:
         return prompt(*(f"image {index}" for index in range(len(images))))
 
     made = {"prompt_token_ids": [7, 8, 9], "mm_kwargs": {"image": list(images)}}
-    return made | ({RENDER_KEY: render} if renders else {})
+    return made | ({RECORD_KEY: PruneRecord(VisualTokenAccount(0, 0, 0.0, images=0), render)} if renders else {})
 
 
 async def answer(engine: Any, asked: Any) -> list[int]:

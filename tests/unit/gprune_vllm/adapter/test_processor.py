@@ -9,7 +9,7 @@ from vllm.multimodal.parse import ImageEmbeddingItems, MultiModalDataItems
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.account import ACCOUNT_KEY, VisualTokenAccount
+from gprune_vllm.account import RECORD_KEY, VisualTokenAccount
 from gprune_vllm.adapter.processor import PLAN_FIELD
 from gprune_vllm.adapter.refusal import PruneRefusal
 from gprune_vllm.families.anyres import largest_plan
@@ -48,7 +48,7 @@ def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextProcess
     result = process(processor, *images, prune_ratio=0.7)
     assert planned(result) == [PlannedImage(plan) for plan in plans]
     assert [item.length for item in result["mm_placeholders"]["image"]] == [plan.kept for plan in plans]
-    account = result[ACCOUNT_KEY]
+    account = result[RECORD_KEY].account
     assert (account.input, account.kept) == (sum(plan.input for plan in plans), sum(plan.kept for plan in plans))
     assert account.images == len(images)
 
@@ -56,15 +56,15 @@ def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextProcess
 @pytest.mark.parametrize(("ratio", "source"), [(0.5, "request"), (0, "request"), (None, "default")])
 def test_an_account_tells_whose_ratio_it_was(build: Build, ratio: float | None, source: str) -> None:
     processor = build(default_prune_ratio=0.5)
-    assert process(processor, PHOTO, prune_ratio=ratio)[ACCOUNT_KEY].source == source
+    assert process(processor, PHOTO, prune_ratio=ratio)[RECORD_KEY].account.source == source
 
 
 def test_a_ratio_of_the_policy_takes_the_defaults_place(build: Build) -> None:
     processor = build(default_prune_ratio=0.9)
     result = process(processor, PHOTO, adaptive_prune_ratio=0.35)
     assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.35))]
-    assert (result[ACCOUNT_KEY].source, result[ACCOUNT_KEY].ratio) == ("adaptive", 0.35)
-    named = process(processor, PHOTO, adaptive_prune_ratio=0.35, prune_ratio=0)[ACCOUNT_KEY]
+    assert (result[RECORD_KEY].account.source, result[RECORD_KEY].account.ratio) == ("adaptive", 0.35)
+    named = process(processor, PHOTO, adaptive_prune_ratio=0.35, prune_ratio=0)[RECORD_KEY].account
     assert (named.source, named.kept) == ("request", plan_of(PHOTO).input)
 
 
@@ -72,17 +72,17 @@ def test_an_account_tells_what_was_dropped_and_what_may_follow(processor: GPrune
     plan = plan_of(PHOTO, 0.5)
     limit = POSITIONS - (1 + plan.input + 3)
     expected = VisualTokenAccount(plan.input, plan.kept, 0.5, limit, patches=plan.patches)
-    assert process(processor, PHOTO, text=3, prune_ratio=0.5)[ACCOUNT_KEY] == expected
+    assert process(processor, PHOTO, text=3, prune_ratio=0.5)[RECORD_KEY].account == expected
 
 
 def test_an_unpruned_request_has_no_limit_of_its_own(processor: GPruneLlavaNextProcessor) -> None:
     plan = plan_of(PHOTO)
     expected = VisualTokenAccount(plan.input, plan.input, 0.0, source="default", patches=plan.patches)
-    assert process(processor, PHOTO)[ACCOUNT_KEY] == expected
+    assert process(processor, PHOTO)[RECORD_KEY].account == expected
 
 
 def test_a_prompt_without_images_has_an_empty_account(processor: GPruneLlavaNextProcessor) -> None:
-    assert process(processor, prune_ratio=0.5)[ACCOUNT_KEY] == VisualTokenAccount(0, 0, 0.5, images=0)
+    assert process(processor, prune_ratio=0.5)[RECORD_KEY].account == VisualTokenAccount(0, 0, 0.5, images=0)
 
 
 def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextProcessor) -> None:
@@ -102,9 +102,9 @@ def test_the_hf_processor_is_not_loaded_again_for_another_ratio(processor: GPrun
 
 def test_the_default_applies_where_nothing_is_asked(build: Build) -> None:
     processor = build(default_prune_ratio=0.5)
-    assert process(processor, PHOTO)[ACCOUNT_KEY].kept == plan_of(PHOTO, 0.5).kept
-    assert process(processor, PHOTO, prune_ratio=None)[ACCOUNT_KEY].kept == plan_of(PHOTO, 0.5).kept
-    assert process(processor, PHOTO, prune_ratio=0)[ACCOUNT_KEY].kept == plan_of(PHOTO).kept
+    assert process(processor, PHOTO)[RECORD_KEY].account.kept == plan_of(PHOTO, 0.5).kept
+    assert process(processor, PHOTO, prune_ratio=None)[RECORD_KEY].account.kept == plan_of(PHOTO, 0.5).kept
+    assert process(processor, PHOTO, prune_ratio=0)[RECORD_KEY].account.kept == plan_of(PHOTO).kept
 
 
 @pytest.mark.parametrize("ratio", [0.8, 1, -0.1, True, "0.5", float("nan"), [0.5], 10**400])
@@ -120,7 +120,7 @@ def test_a_budget_takes_the_place_of_a_ratio(build: Build) -> None:
     plans = [plan_of(image, budget=100) for image in images]
     result = process(processor, *images, visual_token_budget=100)
     assert planned(result) == [PlannedImage(plan) for plan in plans]
-    account = result[ACCOUNT_KEY]
+    account = result[RECORD_KEY].account
     assert (account.input, account.kept) == (sum(plan.input for plan in plans), sum(plan.kept for plan in plans))
     assert (account.budget, account.source) == (100, "request")
     patches = sum(plan.patches for plan in plans)
@@ -129,7 +129,7 @@ def test_a_budget_takes_the_place_of_a_ratio(build: Build) -> None:
 
 @pytest.mark.parametrize("budget", [10**3, 10**400])
 def test_a_budget_beyond_the_image_keeps_it_whole(processor: GPruneLlavaNextProcessor, budget: int) -> None:
-    account = process(processor, PHOTO, visual_token_budget=budget)[ACCOUNT_KEY]
+    account = process(processor, PHOTO, visual_token_budget=budget)[RECORD_KEY].account
     assert (account.kept, account.ratio, account.budget) == (plan_of(PHOTO).input, 0, budget)
 
 
@@ -149,7 +149,7 @@ def test_a_ratio_and_a_budget_at_once_are_refused(processor: GPruneLlavaNextProc
 def test_a_budget_that_keeps_less_of_any_image_than_the_limit_is_refused(build: Build) -> None:
     processor = build(max_prune_ratio=0.7)
     least = plan_of(PHOTO, 0.7).patches_kept
-    assert process(processor, PHOTO, visual_token_budget=least)[ACCOUNT_KEY].kept == plan_of(PHOTO, 0.7).kept
+    assert process(processor, PHOTO, visual_token_budget=least)[RECORD_KEY].account.kept == plan_of(PHOTO, 0.7).kept
     small = generated(112, 112)
     assert plan_of(small).patches < plan_of(PHOTO).patches
     for images in ([PHOTO], [small, PHOTO]):
@@ -165,14 +165,14 @@ def test_a_request_may_name_any_enabled_method(build: Build) -> None:
     for index, method in enumerate(("gprune", "tome", "random")):
         result = process(processor, PHOTO, prune_ratio=0.5, prune_method=method)
         assert [image.method for image in planned(result)] == [index]
-        assert result[ACCOUNT_KEY].method == method
+        assert result[RECORD_KEY].account.method == method
         assert (seeds(result) != [0]) == (method == "random")
 
 
 def test_a_default_ratio_applies_to_a_method_that_is_named(build: Build) -> None:
     result = process(build(default_prune_ratio=0.5, prune_methods="tome"), PHOTO, prune_method="tome")
     assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.5), method=1)]
-    assert result[ACCOUNT_KEY].source == "default"
+    assert result[RECORD_KEY].account.source == "default"
 
 
 @pytest.mark.parametrize("method", ["tome", "", "all", 3, "x" * 10**6])
@@ -193,7 +193,7 @@ def test_profiling_sees_the_largest_image_unpruned(build: Build) -> None:
 def test_profiling_is_not_refused_below_a_limit(build: Build) -> None:
     processor = build(default_prune_ratio=0.2, max_prune_ratio=0.3)
     dummy = processor.get_dummy_mm_inputs(mm_counts={"image": 1})
-    assert dummy[ACCOUNT_KEY].ratio == 0
+    assert dummy[RECORD_KEY].account.ratio == 0
 
 
 FULL = 12 * plan_of(LARGE).input  # 12 images leave some positions for text, 13 would not
@@ -201,7 +201,7 @@ FULL = 12 * plan_of(LARGE).input  # 12 images leave some positions for text, 13 
 
 def test_a_prompt_may_use_all_positions_but_the_last(processor: GPruneLlavaNextProcessor) -> None:
     result = process(processor, *[LARGE] * 12, text=POSITIONS - FULL - 2, prune_ratio=0.5)
-    assert result[ACCOUNT_KEY].output_limit == 1
+    assert result[RECORD_KEY].account.output_limit == 1
 
 
 def test_a_prompt_beyond_the_positions_is_refused_with_the_way_out(
@@ -220,7 +220,7 @@ def test_a_budget_beyond_the_positions_is_refused_by_its_name(processor: GPruneL
 
 
 def test_contiguous_positions_have_no_such_limit(build: Build) -> None:
-    account = process(build(prune_positions="contiguous"), *[LARGE] * 14, prune_ratio=0.9)[ACCOUNT_KEY]
+    account = process(build(prune_positions="contiguous"), *[LARGE] * 14, prune_ratio=0.9)[RECORD_KEY].account
     assert account.input > POSITIONS > account.kept
     assert account.output_limit is None
 
@@ -261,16 +261,16 @@ def process_embeddings(processor: GPruneLlavaNextProcessor, **kwargs: object) ->
 def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Build) -> None:
     result = process_embeddings(build(default_prune_ratio=0.5))
     assert result["prompt_token_ids"] == [BEGIN, *[IMAGE] * 7]
-    assert result[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="default")
+    assert result[RECORD_KEY].account == VisualTokenAccount(7, 7, 0.0, source="default")
     adaptive = process_embeddings(build(prune_policy="adaptive"), adaptive_prune_ratio=0.7)
-    assert adaptive[ACCOUNT_KEY] == VisualTokenAccount(7, 7, 0.0, source="adaptive")
+    assert adaptive[RECORD_KEY].account == VisualTokenAccount(7, 7, 0.0, source="adaptive")
 
 
 def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextProcessor) -> None:
     with pytest.raises(VLLMValidationError, match="precomputed image embeddings") as refusal:
         process_embeddings(processor, prune_ratio=0.5)
     assert refusal.value.parameter == "prune_ratio"
-    assert process_embeddings(processor, prune_ratio=0)[ACCOUNT_KEY].kept == 7
+    assert process_embeddings(processor, prune_ratio=0)[RECORD_KEY].account.kept == 7
 
 
 @pytest.mark.parametrize("budget", [1, 10**6])
@@ -278,4 +278,4 @@ def test_a_budget_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNe
     with pytest.raises(PruneRefusal, match="visual_token_budget cannot apply to precomputed") as refusal:
         process_embeddings(processor, visual_token_budget=budget)
     assert (refusal.value.parameter, refusal.value.reason) == ("visual_token_budget", "embeddings")
-    assert process_embeddings(processor, prune_method="gprune")[ACCOUNT_KEY].kept == 7
+    assert process_embeddings(processor, prune_method="gprune")[RECORD_KEY].account.kept == 7

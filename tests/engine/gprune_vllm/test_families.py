@@ -1,0 +1,90 @@
+"""Each model family is pruned as its oracle prunes it: in chunks, from caches, in mixed batches, like stock at 0."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tests.support import photos
+from tests.support.agreement import assert_agreement
+from tests.support.engine import Engine, engine
+from tests.support.families import FAMILIES, FamilyUnderTest
+from tests.support.oracle import Oracle
+from tests.support.oracle_methods import Method
+from tests.support.questions import QUESTION, same
+
+pytestmark = pytest.mark.xdist_group("engines")
+
+CHUNK = 128
+IMAGES = {
+    "photo": [photos.china()],
+    "narrow": [photos.generated(700, 23)],
+    "two photos": [photos.flower(), photos.generated(100, 300)],
+}
+RATIOS = [0.0, 0.5, 0.9]
+PAIRS = [*product(IMAGES, RATIOS)]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> FamilyUnderTest:
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="module")
+def model(family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of the family."""
+    return family.write(tmp_path_factory.mktemp("family") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def second_opinion(family: FamilyUnderTest, model: Path) -> Oracle:
+    return family.oracle(model)
+
+
+@pytest.fixture(scope="module")
+def asked(model: Path) -> Iterator[Engine]:
+    """An engine that prefills in chunks."""
+    settings = {"GPRUNE_PRUNE_METHODS": "all"}
+    with engine(model, settings, max_num_batched_tokens=CHUNK, enable_prefix_caching=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("name", "ratio"), PAIRS)
+def test_answers_agree_with_the_oracle(asked: Engine, second_opinion: Oracle, name: str, ratio: float) -> None:
+    assert_agreement(asked, second_opinion, IMAGES[name], ratio)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_methods_agree_with_the_oracle(asked: Engine, second_opinion: Oracle, method: Method) -> None:
+    assert_agreement(asked, second_opinion, IMAGES["two photos"], 0.7, method=method)
+
+
+@pytest.mark.parametrize("budget", [20, 10**6])
+def test_budgets_agree_with_the_oracle(asked: Engine, second_opinion: Oracle, budget: int) -> None:
+    assert_agreement(asked, second_opinion, IMAGES["photo"], budget=budget)
+
+
+def test_prefixes_found_in_the_cache_change_nothing(asked: Engine, second_opinion: Oracle) -> None:
+    question = "Is it day or night? " * 8
+    first = assert_agreement(asked, second_opinion, IMAGES["two photos"], 0.5, question)
+    again = assert_agreement(asked, second_opinion, IMAGES["two photos"], 0.5, question + "Or neither?")
+    assert first.cached_tokens < again.cached_tokens
+
+
+def test_ratios_share_a_batch(asked: Engine, second_opinion: Oracle) -> None:
+    requests = [(image, ratio) for image in IMAGES["two photos"] for ratio in (0.0, 0.3, 0.5, 0.7, 0.9)]
+    alone = [asked.ask([image], ratio) for image, ratio in requests]
+    together = asked.ask_together(second_opinion.chat(IMAGES["photo"][0], QUESTION), requests)
+    assert all(same(*pair) for pair in zip(together, alone, strict=True))
+
+
+def test_ratio_zero_equals_stock(asked: Engine, family: FamilyUnderTest, model: Path) -> None:
+    answers = [asked.ask(images, 0.0) for images in IMAGES.values()]
+    elsewhere = model.with_name("stock")  # vLLM remembers the class of a path
+    elsewhere.symlink_to(model)
+    with family.stock(), engine(elsewhere, max_num_batched_tokens=CHUNK) as stock:
+        for images, answer in zip(IMAGES.values(), answers, strict=True):
+            expected = stock.ask(images)
+            assert same(answer, expected)
