@@ -67,8 +67,12 @@ class Llava(Family):
         return int(hf_config.image_token_index)
 
     def attention(self, model: Any) -> TowerAttention:
-        class_token = model.config.vision_feature_select_strategy == "default"
-        return TowerAttention(model.vision_tower, class_token)
+        return TowerAttention(model.vision_tower, has_class_token(model.config))
+
+
+def has_class_token(hf_config: Any) -> bool:
+    """Whether the tower puts a class token before the patches."""
+    return bool(hf_config.vision_feature_select_strategy == "default")
 
 
 def patches_per_side(hf_config: Any) -> int:
@@ -92,6 +96,15 @@ class GPruneLlavaProcessor(PruningProcessor, LlavaMultiModalProcessor):
 )
 class GPruneLlavaForConditionalGeneration(PruningModel, LlavaForConditionalGeneration, SupportsMRoPE):
     """Changes against `vllm.model_executor.models.llava.LlavaForConditionalGeneration` (vLLM 0.32): those of
-    `PruningModel`."""
+    `PruningModel`, and
+
+    - `get_mm_lora_token_counts` counts the tower's class token, for want of which upstream fails on adapters of CLIP.
+    """
 
     family = GPruneLlavaInfo.family
+
+    def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
+        tower, connector = super().get_mm_lora_token_counts(
+            modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
+        )
+        return tower + has_class_token(self.config), connector

@@ -13,6 +13,7 @@ from vllm.lora.request import LoRARequest
 from tests.support import photos
 from tests.support.agreement import NOISE
 from tests.support.engine import Engine, engine
+from tests.support.families import FAMILIES, FamilyUnderTest
 from tests.support.oracle import Oracle
 from tests.support.questions import QUESTION
 
@@ -29,10 +30,21 @@ TARGETS = {
 IMAGES = [photos.china(), photos.generated(100, 300)]
 
 
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> FamilyUnderTest:
+    return FAMILIES[request.param]
+
+
 @pytest.fixture(scope="module")
-def adapted(checkpoint: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
+def model(family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of the family."""
+    return family.write(tmp_path_factory.mktemp("family") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def adapted(family: FamilyUnderTest, model: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
     """The oracle with an adapter merged into its weights, and the adapter as PEFT saves it."""
-    oracle, adapter = Oracle(checkpoint), {}
+    oracle, adapter = family.oracle(model), {}
     generator = torch.Generator().manual_seed(0)
     for name, published in TARGETS.items():
         weight = oracle.model.get_parameter(f"{name}.weight")
@@ -58,8 +70,8 @@ def adapter(adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: p
 
 
 @pytest.fixture(scope="module")
-def adapter_engine(checkpoint: Path) -> Iterator[Engine]:
-    with engine(checkpoint, enable_lora=True, enable_tower_connector_lora=True, max_lora_rank=8) as running:
+def adapter_engine(model: Path) -> Iterator[Engine]:
+    with engine(model, enable_lora=True, enable_tower_connector_lora=True, max_lora_rank=8) as running:
         yield running
 
 
