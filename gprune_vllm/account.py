@@ -16,14 +16,14 @@ class VisualTokenAccount:
     Attributes:
         input: tokens before pruning.
         kept: tokens after it.
-        ratio: the ratio in force; under a budget, the fraction of patch tokens that it pruned, to four decimals.
+        ratio: the ratio in force; under a budget, the fraction of patch tokens that it dropped, to four decimals.
         output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
             their original positions; None where the prompt's own length is all that counts.
-        images: how many images the prompt has.
+        images: number of images in the prompt.
         source: where the ratio or the budget came from.
-        method: how tokens are selected.
-        budget: what was asked for each image in place of a ratio.
-        patches: the tokens before pruning without newlines.
+        method: the selection method.
+        budget: patch tokens to keep of each image, where a request set this in place of a ratio.
+        patches: tokens before pruning without structural ones.
     """
 
     input: int

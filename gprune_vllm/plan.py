@@ -23,7 +23,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PruneSpec:
-    """What a request asks for: a ratio or a budget, and the method that selects.
+    """Pruning that a request asks for: a ratio or a budget, and a method.
 
     Attributes:
         ratio: fraction of the patch tokens to prune, in [0, 1).
@@ -43,7 +43,11 @@ class PruneSpec:
         if self.budget is not None:
             _check_budget(self.budget)
             if self.ratio:
-                raise SpecError("a budget takes the place of a ratio", "visual_token_budget", "ratio_and_budget")
+                raise SpecError(
+                    "visual_token_budget and prune_ratio exclude each other. Send one of them.",
+                    "visual_token_budget",
+                    "ratio_and_budget",
+                )
 
     @property
     def prunes(self) -> bool:
@@ -66,7 +70,7 @@ class PruneSpec:
         return tuple(kept)
 
     def count_kept(self, num_tokens: int) -> int:
-        """Tokens that the ratio leaves of `num_tokens`: the floor of `(1 - ratio) * num_tokens`, at least one.
+        """Count the tokens that the ratio leaves: the floor of `(1 - ratio) * num_tokens`, at least one.
 
         The product is rounded to 6 decimals first, so that 0.7 of 10 tokens leaves 3 and not 2.
         """
@@ -74,11 +78,11 @@ class PruneSpec:
 
 
 def _checked_ratio(ratio: float) -> float:
-    """A ratio as a float: 0, 0.0 and -0.0 must be one value, since the specification is part of cache keys."""
+    """Convert a ratio to a float. 0, 0.0 and -0.0 must be one value, since the specification is part of cache keys."""
     valid = isinstance(ratio, Real) and not isinstance(ratio, bool) and 0 <= ratio < 1
     if not valid or float(ratio) == 1:  # closer to 1 than a float can tell
         raise SpecError(
-            f"prune_ratio must be a number in [0, 1), got {shortened(ratio)}", "prune_ratio", "invalid_ratio"
+            f"prune_ratio must be a number in [0, 1), got {shortened(ratio)}.", "prune_ratio", "invalid_ratio"
         )
     return float(ratio) + 0.0
 
@@ -86,7 +90,7 @@ def _checked_ratio(ratio: float) -> float:
 def _check_budget(budget: Any) -> None:
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise SpecError(
-            f"visual_token_budget must be a positive integer, got {shortened(budget)}",
+            f"visual_token_budget must be a positive integer, got {shortened(budget)}.",
             "visual_token_budget",
             "invalid_budget",
         )
@@ -164,13 +168,13 @@ class TokenPlan:
 
 
 def effective_ratio(kept: int, patches: int) -> float:
-    """Fraction that is dropped where `kept` of `patches` tokens stay, to four decimals."""
+    """Compute the fraction that is dropped where `kept` of `patches` tokens stay, to four decimals."""
     return round(1 - kept / patches, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """What the model is told about an image: integers only, so that they cross processes unchanged.
+    """Plan of an image as the model gets it: integers only, so that they cross processes unchanged.
 
     Attributes:
         plan: its visual tokens.

@@ -1,4 +1,4 @@
-"""What the operator set: one validated model, from the command line or from `GPRUNE_...` environment variables."""
+"""Operator settings: one validated model, read from the command line or from `GPRUNE_...` environment variables."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
@@ -12,10 +12,10 @@ from gprune_vllm.plan import PruneSpec, SpecError, shortened
 ALL_METHODS = "all"
 """Value of `prune_methods` that enables every registered method."""
 FASTV = (
-    "it drops tokens inside the language model, behind the second layer, and an engine with a paged KV cache cannot "
-    "drop tokens mid-model: fastv is a baseline for offline evaluation only"
+    "it drops tokens after the second layer of the language model, which an engine with a paged KV cache cannot do; "
+    "fastv is a baseline for offline evaluation only"
 )
-"""Why no server has the method `fastv`."""
+"""Reason why no server has the method `fastv`, for error messages."""
 
 _ASKED_OR_ALLOWED = {
     *("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"),
@@ -44,61 +44,63 @@ class OperatorSettings(BaseSettings):
 
 
 class PruneSettings(OperatorSettings):
-    """What one server prunes.
+    """Pruning settings of one server.
 
     Raises:
         pydantic.ValidationError: a value is out of range, or two contradict each other.
     """
 
-    default_prune_ratio: Ratio = Field(0.0, description="Pruning ratio of requests that name none, in [0, 1).")
+    default_prune_ratio: Ratio = Field(0.0, description="Pruning ratio of requests that do not set one, in [0, 1).")
     max_prune_ratio: Ratio | None = Field(None, description="Refuse requests above this ratio. Default: no limit.")
-    prune_method: str = Field("gprune", description="How the visual tokens that stay are selected by default.")
+    prune_method: str = Field("gprune", description="Default method for selecting the visual tokens to keep.")
     prune_methods: str | None = Field(
         None,
-        description="Methods that requests may name, separated by commas, or 'all'. The default method is always one.",
+        description="Methods that requests may choose, separated by commas, or 'all'. The default method is always "
+        "included.",
     )
     prune_stage: Literal["vision", "projector"] = Field(
         "vision",
-        description="Prune the vision tower's features, so that the projector runs on kept tokens only, or the "
-        "projector's, as the authors' released code does.",
+        description="Score visual tokens on the vision tower's output, or on the projector's output, as the authors' "
+        "released code does.",
     )
     prune_positions: Literal["original", "contiguous"] = Field(
         "original",
-        description="Give kept tokens the positions they had in the unpruned sequence, or close the gaps.",
+        description="Keep the original positions of kept tokens, or close the gaps between them.",
     )
     prune_score: Literal["l2norm", "ones"] = Field(
-        "l2norm", description="Score of a visual token before it is propagated over the graph: its L2 norm, or one."
+        "l2norm", description="Initial score of a visual token: its L2 norm, or 1."
     )
     prune_similarity: Literal["cosine", "euclidean"] = Field(
         "cosine",
-        description="How alike two visual tokens are: their cosine similarity, or one less their distance in units of "
+        description="Similarity of two visual tokens: their cosine similarity, or 1 minus their distance in units of "
         "twice the tokens' mean length.",
     )
     prune_threshold: Annotated[float, Field(ge=-1, lt=1)] = Field(
-        THRESHOLD, description="Similarity from which two visual tokens are joined by an edge."
+        THRESHOLD, description="Minimum similarity that joins two visual tokens by an edge."
     )
     prune_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         TEMPERATURE, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
     )
     prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(
-        ITERATIONS, description="How often scores are propagated."
+        ITERATIONS, description="Number of times that scores are propagated."
     )
     prune_policy: Literal["fixed", "adaptive"] = Field(
         "fixed",
-        description="Give requests that name no ratio the default one, or one that rises with the engine's load.",
+        description="Ratio of requests that do not set one: the default ratio, or a ratio that rises with the engine's "
+        "load.",
     )
-    adaptive_min_ratio: Ratio = Field(0.0, description="Under the adaptive policy, the ratio when there is no load.")
-    adaptive_max_ratio: Ratio = Field(0.7, description="Under the adaptive policy, the largest ratio.")
+    adaptive_min_ratio: Ratio = Field(0.0, description="Ratio of the adaptive policy without load.")
+    adaptive_max_ratio: Ratio = Field(0.7, description="Largest ratio of the adaptive policy.")
     adaptive_waiting_requests: Annotated[int, Field(ge=1)] = Field(
-        8, description="Under the adaptive policy, waiting requests of one engine that bring the largest ratio."
+        8, description="Waiting requests per engine at which the adaptive policy reaches its largest ratio."
     )
     trust_image_uuids: bool = Field(
         False,
-        description="Take a uuid that a client gives an image in place of its content as the key of all caches, and "
-        "images by their uuid alone. A client could then be answered about another's image.",
+        description="Use the uuids that clients give images as cache keys, and accept images by uuid alone. A client "
+        "can then get answers about another client's image.",
     )
     prune_access_log: bool = Field(False, description="Write a JSON line for each prompt with images.")
-    playground: bool = Field(False, description="Serve a page to try pruning with at /playground.")
+    playground: bool = Field(False, description="Serve a page at /playground for trying out pruning.")
 
     @model_validator(mode="before")
     @classmethod
@@ -109,8 +111,8 @@ class PruneSettings(OperatorSettings):
     def _default_within_limit(self) -> "PruneSettings":
         if self.max_prune_ratio is not None and self.default_prune_ratio > self.max_prune_ratio:
             raise ValueError(
-                f"--default-prune-ratio {self.default_prune_ratio} is above --max-prune-ratio {self.max_prune_ratio}; "
-                "lower the one or raise the other"
+                f"--default-prune-ratio {self.default_prune_ratio} is above --max-prune-ratio {self.max_prune_ratio}. "
+                "Lower one or raise the other."
             )
         return self
 
@@ -119,19 +121,19 @@ class PruneSettings(OperatorSettings):
         if self.adaptive_min_ratio > self.adaptive_max_ratio:
             raise ValueError(
                 f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --adaptive-max-ratio "
-                f"{self.adaptive_max_ratio}; lower the one or raise the other"
+                f"{self.adaptive_max_ratio}. Lower one or raise the other."
             )
         if self.prune_policy == "fixed":
             return self
         if self.default_prune_ratio:
             raise ValueError(
                 f"--default-prune-ratio {self.default_prune_ratio} does not go with --prune-policy adaptive, which "
-                "chooses the ratio itself; set --adaptive-min-ratio in its place"
+                "chooses the ratio itself. Set --adaptive-min-ratio instead."
             )
         if self.max_prune_ratio is not None and self.adaptive_min_ratio > self.max_prune_ratio:
             raise ValueError(
-                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --max-prune-ratio {self.max_prune_ratio}; "
-                "lower the one or raise the other"
+                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --max-prune-ratio {self.max_prune_ratio}. "
+                "Lower one or raise the other."
             )
         return self
 
@@ -142,12 +144,12 @@ class PruneSettings(OperatorSettings):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that requests may name, the default first. Plans sent to the model rely on their order."""
+        """Methods that requests may choose, the default first. Plans sent to the model rely on their order."""
         named = (name.strip() for name in (self.prune_methods or "").split(","))
         return tuple(dict.fromkeys((self.prune_method, *(name for name in named if name))))
 
     def with_methods(self, registered: Sequence[str]) -> "PruneSettings":
-        """These settings with 'all' spelled out.
+        """Replace 'all' by the names of the registered methods.
 
         Raises:
             ValueError: a method is not among those registered.
@@ -156,7 +158,7 @@ class PruneSettings(OperatorSettings):
             default = name == self.prune_method
             if name not in registered and (default or name != ALL_METHODS):
                 flag = "--prune-method" if default else "--prune-methods"
-                raise ValueError(f"{flag} {name!r} is unknown{_aside(name)}; choose one of {', '.join(registered)}")
+                raise ValueError(f"{flag} {name!r} is unknown{_aside(name)}. Choose one of {', '.join(registered)}.")
         spelled = ",".join(registered) if ALL_METHODS in self.methods else self.prune_methods
         return self.model_copy(update={"prune_methods": spelled})
 
@@ -167,7 +169,7 @@ class PruneSettings(OperatorSettings):
         method: object | None = None,
         default: object | None = None,
     ) -> PruneSpec:
-        """What a request gets that asked for these; None means the default. `default` takes the place of the ratio's.
+        """Resolve what a request asks for; None means the default. `default` replaces the operator's default ratio.
 
         Raises:
             SpecError: the ratio is not a number in [0, 1) or above the limit, the budget is not a positive integer,
@@ -176,7 +178,7 @@ class PruneSettings(OperatorSettings):
         """
         if ratio is not None and budget is not None:
             raise SpecError(
-                "visual_token_budget takes the place of prune_ratio; send one of them",
+                "visual_token_budget and prune_ratio exclude each other. Send one of them.",
                 "visual_token_budget",
                 "ratio_and_budget",
             )
@@ -185,20 +187,21 @@ class PruneSettings(OperatorSettings):
         spec = PruneSpec(0.0 if ratio is None else ratio, budget, self._enabled(method))  # type: ignore[arg-type]
         if self.max_prune_ratio is not None and spec.ratio > self.max_prune_ratio:
             raise SpecError(
-                f"prune_ratio {spec.ratio} is above this server's limit of {self.max_prune_ratio} (--max-prune-ratio)",
+                f"prune_ratio {spec.ratio} is above this server's limit of {self.max_prune_ratio} (--max-prune-ratio).",
                 "prune_ratio",
                 "above_limit",
             )
         return spec
 
     def _enabled(self, method: object | None) -> str:
-        """The method that a request named, or the default."""
+        """Return the method that a request named, or the default."""
         if method is None:
             return self.prune_method
         if isinstance(method, str) and method in self.methods:
             return method
         raise SpecError(
-            f"prune_method {shortened(method)} is not enabled{_aside(method)}; choose one of {', '.join(self.methods)}",
+            f"prune_method {shortened(method)} is not enabled{_aside(method)}. "
+            f"Choose one of {', '.join(self.methods)}.",
             "prune_method",
             "invalid_method",
         )
@@ -216,12 +219,12 @@ class PruneSettings(OperatorSettings):
 
     @property
     def fingerprint(self) -> str:
-        """Names everything that changes which tokens stay and where, but for what requests ask: part of cache keys."""
+        """Text that identifies all settings that change the result, for cache keys. Requests name the rest."""
         return self.model_dump_json(exclude=_ASKED_OR_ALLOWED | {"trust_image_uuids", "prune_access_log", "playground"})
 
 
 def _aside(method: object) -> str:
-    """What a user should know who looks for a method in vain."""
+    """Explain in parentheses why a method is missing, where there is a reason."""
     return f" ({FASTV})" if method == "fastv" else ""
 
 

@@ -56,7 +56,7 @@ def test_budget_takes_the_place_of_the_default_and_obeys_the_limit(limited_serve
 
 
 @pytest.mark.parametrize(
-    ("method", "told"), [("gprune", "choose one of random, tome"), ("fastv", "cannot drop tokens mid-model")]
+    ("method", "told"), [("gprune", "Choose one of random, tome"), ("fastv", "a paged KV cache cannot do")]
 )
 @pytest.mark.parametrize("prompt", [messages([PHOTO]), messages([])])
 def test_method_that_is_not_enabled_is_refused(

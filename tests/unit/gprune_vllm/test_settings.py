@@ -210,7 +210,7 @@ def test_a_request_may_name_an_enabled_method() -> None:
     settings = PruneSettings(prune_methods="tome")
     assert settings.resolve(0.5, None, "tome") == PruneSpec(0.5, method="tome")
     assert settings.resolve(0.5) == PruneSpec(0.5, method="gprune")
-    with pytest.raises(SpecError, match="prune_method 'random' is not enabled; choose one of gprune, tome"):
+    with pytest.raises(SpecError, match="prune_method 'random' is not enabled\\. Choose one of gprune, tome"):
         settings.resolve(0.5, None, "random")
 
 

@@ -97,22 +97,22 @@ def test_contiguous_positions_leave_the_configuration_as_it_is(monkeypatch: pyte
 
 def test_an_unknown_method_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "best")
-    known = "choose one of divprune, gprune, l2norm, random, tome, visionzip"
-    with pytest.raises(ValueError, match=f"--prune-method 'best' is unknown; {known}"):
+    known = "Choose one of divprune, gprune, l2norm, random, tome, visionzip"
+    with pytest.raises(ValueError, match=f"--prune-method 'best' is unknown\\. {known}"):
         verified(SMALL.config())
     monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "all")
     with pytest.raises(ValueError, match="--prune-method 'all' is unknown"):
         verified(SMALL.config())
     monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "tome")
     monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "random,best")
-    with pytest.raises(ValueError, match=f"--prune-methods 'best' is unknown; {known}"):
+    with pytest.raises(ValueError, match=f"--prune-methods 'best' is unknown\\. {known}"):
         verified(SMALL.config())
 
 
 @pytest.mark.parametrize("flag", ["prune_method", "prune_methods"])
 def test_who_wants_fastv_learns_why_no_server_has_it(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"GPRUNE_{flag.upper()}", "fastv")
-    with pytest.raises(ValueError, match=r"'fastv' is unknown .*paged KV cache cannot drop tokens mid-model"):
+    with pytest.raises(ValueError, match=r"'fastv' is unknown .*paged KV cache cannot do"):
         verified(SMALL.config())
 
 
