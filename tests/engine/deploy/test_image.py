@@ -2,14 +2,16 @@
 
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gprune_vllm.settings import PruneSettings, flag_name
 from tests.support import photos
+from tests.support.families.llava import write_llava
 from tests.support.image import build_wheel, command, environment
-from tests.support.questions import ask
+from tests.support.questions import ask, same
 from tests.support.servers import Recipe, serve, server_environment
 from tests.support.tools import run
 
@@ -62,17 +64,22 @@ def crowded(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_cuda_images_entry_point_serves_from_any_folder(
-    clean: Path, checkpoint: Path, crowded: Path, tmp_path: Path
-) -> None:
+def test_cuda_images_entry_point_serves_llava_from_any_folder(clean: Path, crowded: Path, tmp_path: Path) -> None:
+    model = write_llava(tmp_path / "model")
     program, *arguments = command("cuda", "ENTRYPOINT")
     assert program == "vllm"
     # With -m Python looks for modules in the working directory first.
     words = ["env", "--chdir", str(crowded), str(clean), "-m", "vllm.entrypoints.cli.main", *arguments]
     recipe = Recipe(command=words, environment=variables("cuda", clean))
-    with serve(checkpoint, tmp_path / "server.log", recipe=recipe) as running:
-        answer = ask(running, [photos.china()], 0.7, max_tokens=4)
-    assert answer.visual_tokens == {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
+    with serve(model, tmp_path / "server.log", recipe=recipe) as running, ThreadPoolExecutor(8) as threads:
+        alone = [ask(running, [photos.china()], ratio) for ratio in (None, 0.5, 0.7)]
+        together = list(threads.map(lambda ratio: ask(running, [photos.china()], ratio), (None, 0.5, 0.7) * 4))
+        shown = running.post("/v1/visual_tokens", {"images": [photos.data_url(photos.china())], "prune_ratio": 0.7})
+    assert all(same(*pair) for pair in zip(together, alone * 4, strict=True))
+    assert alone[2].visual_tokens == {"input": 64, "kept": 19, "prune_ratio": 0.7, "method": "gprune"}
+    (image,) = shown.json()["data"]
+    assert [(group["name"], group["rows"], group["columns"]) for group in image["groups"]] == [("image", 8, 8)]
+    assert len(image["plans"][0]["kept_indices"]["image"]) == 19
 
 
 def test_cpu_images_entry_point_takes_its_arguments_and_the_settings(clean: Path) -> None:
