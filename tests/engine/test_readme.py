@@ -1,11 +1,13 @@
-"""What the README says is what happens."""
+"""The README and the documents that it links to are true."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from evaluation.scenes.drawing import draw
@@ -18,18 +20,21 @@ from tests.support.servers import API_KEY, Server
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 DESIGN = (ROOT / "docs" / "design.md").read_text()
+ROOMS = r"`((?:gprune_vllm|server)/[\w/]*(?:\.py)?)`"
+"""Files and folders of the code, as documents name them."""
 
 
 def block(language: str) -> str:
-    """The README's only code block of a language."""
+    """Return the README's only code block of a language."""
     (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return str(text)
 
 
 def run(program: str, server: Server) -> str:
-    """What the README's program prints where the repository is."""
+    """Run the README's program in the repository and return what it prints."""
     program = program.replace("http://localhost:8000", server.url).replace('api_key="none"', f'api_key="{API_KEY}"')
     printed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
@@ -39,6 +44,22 @@ def run(program: str, server: Server) -> str:
 
 def test_request_prints_what_the_readme_shows(demo_server: Server) -> None:
     assert run(block("python"), demo_server) == block("text")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_of_the_readme_is_answered(demo_server: Server) -> None:
+    command = block("bash").replace("http://localhost:8000", demo_server.url)
+    assert demo_server.url in command
+    keyed = f"curl --silent --show-error --write-out '\n%{{http_code}}' -H 'Authorization: Bearer {API_KEY}' "
+    command = command.replace("curl ", keyed, 1)
+    printed = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    body, _, status = printed.stdout.rpartition("\n")
+    assert status == "200", body
+    visual_tokens = json.loads(body)["usage"]["visual_tokens"]
+    assert visual_tokens["prune_ratio"] == 0.7
+    assert 0 < visual_tokens["kept"] < visual_tokens["input"]
 
 
 def test_prompt_without_pruning_has_the_length_the_readme_says(demo_server: Server) -> None:
@@ -53,27 +74,47 @@ def test_scene_of_the_readme_is_one_of_the_held_out_scenes() -> None:
 
 
 def test_table_shows_what_was_measured() -> None:
-    measured = json.loads((ROOT / "evaluation" / "results" / "table1.json").read_text())
-    reading = {(row["method"], row["ratio"]): row for row in measured if row["task"] == "reading"}
-    names = ("gprune", "divprune", "l2norm", "visionzip", "tome", "random")
-    table = re.findall(r"^\| (\d+) % \| (\d+) \|" + r" ([\d.]+) % \|" * len(names), README, re.MULTILINE)
+    accuracy = json.loads((ROOT / "evaluation" / "results" / "table1.json").read_text())
+    asked = {(row["method"], row["ratio"], row["task"]): row for row in accuracy}
+    (speed,) = (ROOT / "loadtest" / "measured" / "serving-low").glob("*.json")
+    gains = {
+        row["variant"]: row["throughput_gain"]["median"]
+        for row in json.loads(speed.read_text())["rows"]
+        if row["result"]["arrival"] == "concurrency-8"
+    }
+    table = re.findall(r"^\| (\d+) % \| (\d+) \| ([\d.]+) % \| ([\d.]+) % \| ([\d.]+) x \|$", README, re.MULTILINE)
     assert [pruned for pruned, *_ in table] == ["0", "50", "70", "90"]
-    for pruned, tokens, *shown in table:
-        rows = [reading[name if pruned != "0" else "none", int(pruned) / 100] for name in names]
-        assert [f"{100 * row['accuracy']:.1f}" for row in rows] == shown
+    for pruned, tokens, *shares, gain in table:
+        ratio = int(pruned) / 100
+        rows = [asked["gprune" if ratio else "none", ratio, task] for task in ("reading", "counting")]
+        assert [f"{100 * row['accuracy']:.1f}" for row in rows] == shares
         assert {f"{row['visual_tokens']:.0f}" for row in rows} == {tokens}
+        assert f"{gains[f'{ratio:g}']:.1f}" == gain
+
+
+def test_counting_is_as_bad_as_the_readme_says() -> None:
+    measured = json.loads((ROOT / "evaluation" / "results" / "table1.json").read_text())
+    counting = {(row["method"], row["ratio"]): row["accuracy"] for row in measured if row["task"] == "counting"}
+    shown = [counting[each] for each in (("gprune", 0.7), ("none", 0), ("divprune", 0.7))]
+    words = re.findall(r"counts right in (\d+) %[^%]* against (\d+) %.*counts right in (\d+) %", README, re.DOTALL)
+    assert words == [tuple(str(int(100 * share + 0.5)) for share in shown)]
 
 
 def default_text(default: object) -> str:
-    """A default as the table shows it."""
+    """Return a default as a table shows it."""
     if isinstance(default, float):
         return f"{default:g}"
-    return {None: "none", False: "off", "": "none"}.get(default, str(default))  # type: ignore[call-overload]
+    return {None: "not set", False: "off", "": "not set"}.get(default, str(default))  # type: ignore[call-overload]
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in PruneSettings.model_fields.items():
-        assert re.search(rf"\| `{flag_name(name)}` \| `?{default_text(field.default)}`? \|", README)
+        assert re.search(rf"\| `{flag_name(name)}` \| `?{default_text(field.default)}`? \|", SETTINGS)
+
+
+def test_table_of_settings_has_no_flag_that_does_not_exist() -> None:
+    flags = re.findall(r"^\| `(--[\w-]+)` \|", SETTINGS, re.MULTILINE)
+    assert sorted(flags) == sorted(map(flag_name, PruneSettings.model_fields))
 
 
 def test_every_limit_is_in_the_table_with_its_default() -> None:
@@ -91,14 +132,17 @@ def test_readme_is_short() -> None:
     assert len(README.splitlines()) < 150
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert (ROOT / target.partition("#")[0]).exists()
+@pytest.mark.parametrize("name", ["README.md", "docs/settings.md", "docs/design.md", "docs/families.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    file = ROOT / name
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", file.read_text()):
+        assert (file.parent / target.partition("#")[0]).exists(), target
 
 
 def test_files_named_in_the_design_exist() -> None:
-    for name in set(re.findall(r"`((?:gprune_vllm|server)/\w+\.py)`", DESIGN)):
-        assert (ROOT / name).exists()
+    named = set(re.findall(ROOMS, DESIGN))
+    assert any(name.count("/") > 1 for name in named)
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_selector_of_the_design_notes_works() -> None:
