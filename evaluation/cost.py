@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluation.flops import ModelShape
 from evaluation.journal import Answer
 from evaluation.measurement import Measurement
 from evaluation.sample import Sample
 from gprune_vllm.families.anyres import plan_tokens
-from gprune_vllm.flops import ModelShape
 from gprune_vllm.plan import PruneSpec, TokenPlan
 
 FASTV = "fastv"

@@ -9,8 +9,8 @@ from typing import Any
 
 from evaluation.arguments import add_output
 from evaluation.files import write_json, write_text
+from evaluation.flops import LLAVA_NEXT_8B
 from evaluation.markdown import table
-from gprune_vllm.flops import LLAVA_NEXT_8B
 
 VISUAL, OTHER, CROPS = 2220, 110, 5
 """Tokens and crops of a prompt that reproduce the paper's figures on POPE."""

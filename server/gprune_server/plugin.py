@@ -37,7 +37,7 @@ from gprune_server.observe.tracing import annotate_spans
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
-from gprune_vllm.flops import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 KEEP_ALIVE = 75

@@ -5,7 +5,7 @@ from vllm.v1.metrics.buckets import histogram_buckets
 
 from gprune_server.observe.observation import Outcome, PromptRecord
 from gprune_vllm.adapter.refusal import REASONS
-from gprune_vllm.flops import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")

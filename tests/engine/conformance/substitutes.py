@@ -26,7 +26,7 @@ from gprune_server.guard.authentication import Authentication
 from gprune_server.guard.limits import Limits
 from gprune_server.guard.media import GuardedImageIO, GuardedMediaConnector
 from gprune_server.observe.metrics import PruneMetrics
-from gprune_vllm.flops import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 HELPERS: dict[str, dict[str, Any]] = {}

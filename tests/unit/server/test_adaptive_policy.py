@@ -12,7 +12,7 @@ from gprune_server.api.context import CURRENT_REQUEST, RequestRecord
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.adapter.refusal import ADAPTIVE_KEY
-from gprune_vllm.flops import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 ADAPTIVE = PruneSettings(prune_policy="adaptive", adaptive_max_ratio=0.8, max_prune_ratio=0.6)

@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoConfig, AutoProcessor
 
 from evaluation.demo.checkpoint import write_checkpoint
-from gprune_vllm.flops import LLAVA_NEXT_8B, ModelShape
+from evaluation.flops import LLAVA_NEXT_8B, ModelShape
 from loadtest.benchmarks.engine import Question
 from loadtest.benchmarks.shapes import SHAPES, resized, write_model
 

@@ -9,7 +9,7 @@ from gprune_server.observe.metrics import RATIO_BUCKETS, PruneMetrics, ratio_buc
 from gprune_server.observe.observation import Outcome, PromptRecord
 from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.adapter.refusal import REASONS
-from gprune_vllm.flops import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
 SHAPE = DecoderShape(hidden_size=8, intermediate_size=16, layers=2, heads=2, kv_heads=1, head_size=4)

@@ -7,49 +7,7 @@ compared with; `ModelShape.true_flops` counts what is computed here.
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class DecoderShape:
-    """Shape of a Llama-like decoder: grouped-query attention and a gated MLP."""
-
-    hidden_size: int
-    intermediate_size: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_size: int
-
-    @classmethod
-    def of(cls, text_config: Any) -> "DecoderShape":
-        """The shape that an HF text configuration describes."""
-        heads = text_config.num_attention_heads
-        return cls(
-            hidden_size=text_config.hidden_size,
-            intermediate_size=text_config.intermediate_size,
-            layers=text_config.num_hidden_layers,
-            heads=heads,
-            kv_heads=getattr(text_config, "num_key_value_heads", None) or heads,
-            head_size=getattr(text_config, "head_dim", None) or text_config.hidden_size // heads,
-        )
-
-    @property
-    def linear_macs(self) -> int:
-        """Multiply-accumulates of all linear layers for one token, the language-model head left out."""
-        attention = 2 * self.hidden_size * self.head_size * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden_size * self.intermediate_size)
-
-    def prefill_flops(self, num_tokens: int) -> int:
-        """Floating-point operations to prefill a prompt: twice its multiply-accumulates, with causal attention.
-
-        The head is left out: it runs for the last token only, whatever the prompt's length.
-        """
-        pairs = num_tokens * (num_tokens + 1) // 2
-        attention = 2 * self.layers * self.heads * self.head_size * pairs
-        return 2 * (num_tokens * self.linear_macs + attention)
-
-    def kv_cache_bytes(self, num_tokens: int, element_size: int) -> int:
-        """Bytes of keys and values that `num_tokens` tokens hold in the cache."""
-        return 2 * num_tokens * self.layers * self.kv_heads * self.head_size * element_size
+from gprune_vllm.decoder_shape import DecoderShape
 
 
 @dataclass(frozen=True, slots=True)
