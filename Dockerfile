@@ -22,7 +22,7 @@ ENV PIP_NO_CACHE_DIR=1
 WORKDIR /source
 RUN python -m venv /opt/gprune
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts/setup.sh scripts/setup.sh
+COPY scripts/setup.sh scripts/torchvision_shim.py scripts/
 COPY scripts/locks/cpu.txt scripts/locks/cpu.txt
 COPY gprune_vllm gprune_vllm
 COPY server server

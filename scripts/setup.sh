@@ -23,6 +23,6 @@ install --require-hashes --requirement "scripts/locks/$backend.txt" ${3:+--requi
 install --no-build-isolation --editable .
 
 if [ "$backend" = cpu ]; then
-    # Where torchvision is a CUDA build beside a CPU torch.
-    "$python" -c 'from gprune_vllm.torchvision_shim import repair_environment; repair_environment()'
+    # Only does something where torchvision is a CUDA build.
+    "$python" scripts/torchvision_shim.py
 fi

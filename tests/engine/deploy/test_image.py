@@ -13,7 +13,7 @@ from tests.support.families.llava import write_llava
 from tests.support.image import build_wheel, command, environment
 from tests.support.questions import ask, same
 from tests.support.servers import Recipe, serve, server_environment
-from tests.support.tools import run
+from tests.support.tools import ROOT, run
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (sys.executable, "-m", "pip", "--python", python)
     installed = run(*pip, "install", "--no-compile", "--no-deps", "--no-index", wheel, cwd=folder)
     assert installed.returncode == 0, installed.stdout
-    repaired = run(python, "-c", "from gprune_vllm.torchvision_shim import repair_environment as r; r()", cwd=folder)
+    repaired = run(python, ROOT / "scripts" / "torchvision_shim.py", cwd=folder)
     assert repaired.returncode == 0, repaired.stdout
     return python
 

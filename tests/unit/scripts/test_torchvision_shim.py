@@ -4,16 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
+from tests.support.tools import ROOT
 
-from gprune_vllm.torchvision_shim import declare_torchvision_operators
-
-# Installed environments may carry the shim already: these tests bring their own.
-PREAMBLE = """
+SCRIPTS = ROOT / "scripts"
+# The environment may carry the shim already, from this version or an earlier one: these tests bring their own.
+PREAMBLE = f"""
 import sys, sysconfig
-from pathlib import Path
-import gprune_vllm.torchvision_shim as shim
-sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, shim.TorchvisionFinder)]
+sys.path.insert(0, {str(SCRIPTS)!r})
+import torchvision_shim as shim
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "TorchvisionFinder"]
 own_path = sysconfig.get_path
 sysconfig.get_path = lambda name, *more: sys.argv[1] if name == "purelib" else own_path(name, *more)
 """
@@ -41,15 +40,18 @@ def fake_torchvision(folder: Path, code: str) -> Path:
     return folder
 
 
-def path_files(folder: Path) -> list[str]:
-    return [file.name for file in folder.glob("*.pth")]
+def installed(folder: Path) -> list[str]:
+    """What the script put into an environment."""
+    return sorted(file.name for file in folder.glob("gprune_*") if file.is_file())
+
+
+REPAIR = ["gprune_torchvision.pth", "gprune_torchvision_shim.py"]
 
 
 def test_declaring_twice_is_fine() -> None:
-    declare_torchvision_operators()
-    declare_torchvision_operators()
-    assert hasattr(torch.ops.torchvision, "nms")
-    assert hasattr(torch.ops.torchvision, "qnms")
+    code = "import torch\nshim.declare_torchvision_operators()\nshim.declare_torchvision_operators()\n"
+    result = run(code + "print(hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))")
+    assert result.stdout.split() == ["True", "True"], result.stderr
 
 
 def test_the_finder_makes_this_environments_torchvision_importable_and_leaves() -> None:
@@ -73,27 +75,47 @@ def test_the_finder_finds_nothing_and_waits_for_torchvision() -> None:
 def test_a_broken_torchvision_is_repaired_for_later_processes(tmp_path: Path) -> None:
     fake = fake_torchvision(tmp_path, BROKEN)
     result = run("shim.repair_environment()", str(tmp_path), fake=fake)
-    assert path_files(tmp_path) == ["gprune_torchvision.pth"], result.stderr
+    assert installed(tmp_path) == REPAIR, result.stderr
     assert "gprune_torchvision.pth" in result.stdout
     line = (tmp_path / "gprune_torchvision.pth").read_text()
-    result = run(line + "import torchvision\nprint(torchvision.works)", fake=fake)
+    # The repository is not needed any more: Python finds the copy.
+    result = run(f"sys.path.remove({str(SCRIPTS)!r})\n{line}import torchvision\nprint(torchvision.works)", fake=fake)
     assert result.stdout.split() == ["True"], result.stderr
+
+
+def test_an_earlier_repair_is_replaced(tmp_path: Path) -> None:
+    fake = fake_torchvision(tmp_path, BROKEN)
+    (tmp_path / "gprune_torchvision.pth").write_text("import gprune_vllm.torchvision_shim as shim\n")
+    result = run("shim.install_finder()\nshim.repair_environment()", str(tmp_path), fake=fake)
+    assert installed(tmp_path) == REPAIR, result.stderr
+    assert "gprune_vllm" not in (tmp_path / "gprune_torchvision.pth").read_text()
+
+
+def test_a_repair_that_is_needed_no_longer_is_removed(tmp_path: Path) -> None:
+    for name in REPAIR:
+        (tmp_path / name).touch()
+    result = run("shim.repair_environment()", str(tmp_path), fake=fake_torchvision(tmp_path, "works = True"))
+    assert (result.returncode, installed(tmp_path)) == (0, []), result.stderr
 
 
 def test_a_working_torchvision_is_left_alone(tmp_path: Path) -> None:
     result = run("shim.repair_environment()", str(tmp_path), fake=fake_torchvision(tmp_path, "works = True"))
-    assert result.returncode == 0, result.stderr
-    assert path_files(tmp_path) == []
+    assert (result.returncode, installed(tmp_path)) == (0, []), result.stderr
 
 
 def test_an_environment_without_torchvision_is_left_alone(tmp_path: Path) -> None:
     result = run("shim.find_spec = lambda name: None\nshim.repair_environment()", str(tmp_path))
-    assert result.returncode == 0, result.stderr
-    assert path_files(tmp_path) == []
+    assert (result.returncode, installed(tmp_path)) == (0, []), result.stderr
 
 
 def test_a_torchvision_broken_otherwise_is_not_hidden(tmp_path: Path) -> None:
     fake = fake_torchvision(tmp_path, "raise RuntimeError('out of cheese')")
     result = run("shim.repair_environment()", str(tmp_path), fake=fake)
     assert "RuntimeError: out of cheese" in result.stderr
-    assert path_files(tmp_path) == []
+    assert installed(tmp_path) == []
+
+
+def test_the_script_leaves_this_environment_importable() -> None:
+    """An environment that the tests run in has been repaired, or needs no repair: either way nothing is to be done."""
+    result = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
