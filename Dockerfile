@@ -1,7 +1,7 @@
 # Two images, and one more for clusters that run Ray:
-#   docker build -t gprune-vllm:0.1.0 .                   vLLM's CUDA image with the plugin in it
-#   docker build -t gprune-vllm:0.1.0-cpu --target cpu .  the demo model, served anywhere
-#   docker build -t gprune-vllm:0.1.0-ray --target ray .  the first, with Ray
+#   docker build -t gprune-vllm:0.2.0 .                   vLLM's CUDA image with the plugin in it
+#   docker build -t gprune-vllm:0.2.0-cpu --target cpu .  the demo model, served anywhere
+#   docker build -t gprune-vllm:0.2.0-ray --target ray .  the first, with Ray
 # A tag can be moved. To build on exactly the same base for ever, name it by its digest, which
 # `docker buildx imagetools inspect vllm/vllm-openai:v0.32.0` prints:
 #   --build-arg VLLM_IMAGE=vllm/vllm-openai:v0.32.0@sha256:...
@@ -43,10 +43,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && mkdir --mode=1777 /cache
 COPY --from=cpu-environment /opt/gprune /opt/gprune
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="gprune-vllm" \
-      org.opencontainers.image.description="LLaVA-NeXT on vLLM with visual tokens pruned per request (CPU, demo model)" \
+      org.opencontainers.image.description="LLaVA-NeXT and LLaVA-1.5 on vLLM with visual tokens pruned per request (CPU, demo model)" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
@@ -74,10 +74,10 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     uv pip install --system --no-cache --no-deps /wheels/*.whl \
     && uv pip install --system --no-cache --no-index --dry-run gprune-vllm \
     && mkdir --mode=1777 /cache
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="gprune-vllm" \
-      org.opencontainers.image.description="LLaVA-NeXT on vLLM with visual tokens pruned per request" \
+      org.opencontainers.image.description="LLaVA-NeXT and LLaVA-1.5 on vLLM with visual tokens pruned per request" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
