@@ -24,7 +24,7 @@ settings.load_profile("gprune")
 torch.set_num_threads(1)
 
 MOST_STARTS = 20
-"""Servers that one run of `make test` may start. docs/contributing.md names it."""
+"""Servers that one run of `make test` may start. CONTRIBUTING.md names it."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
