@@ -1,4 +1,4 @@
-"""What the vision tower attends to, watched in the layer whose output LLaVA reads."""
+"""Attention of the vision tower, watched in the layer whose output LLaVA reads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ class TowerAttention:
             self._watched = arguments[0], arguments[1]
 
     def take(self) -> dict[str, Tensor]:
-        """What was watched, once.
+        """Return what was watched, once.
 
         Returns:
             `attention` `[crops, patches]`, of the class token, or without one the mean of all patches', and `keys`
@@ -62,7 +62,7 @@ class TowerAttention:
         return {"attention": means[..., 0], "keys": means[..., 1:]}
 
     def _received(self, query: Tensor, key: Tensor) -> Tensor:
-        """Attention that each token of a crop gets, mean over heads and queries.
+        """Average the attention that each token of a crop gets over heads and queries.
 
         Args:
             query: `[queries, heads, head_size]`.

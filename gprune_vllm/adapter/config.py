@@ -18,7 +18,7 @@ ENCODER_CACHE_MANAGER = "gprune_vllm.adapter.encoder_budget.TowerBudget"
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
 
-# What sets by default what a field of a request asks for; a server has no budget by default.
+# Flags that set the default of a request's field. A server has no default budget.
 _FLAGS_INSTEAD = {
     "prune_ratio": "--default-prune-ratio",
     "visual_token_budget": "--default-prune-ratio",
@@ -98,7 +98,7 @@ def _check_processor_kwargs(model_config: "ModelConfig") -> None:
     kwargs = (multimodal_config.mm_processor_kwargs if multimodal_config else None) or {}
     for field, flag in _FLAGS_INSTEAD.items():
         if field in kwargs:
-            raise ValueError(f"{field} in --mm-processor-kwargs would corrupt caches; use {flag}")
+            raise ValueError(f"{field} in --mm-processor-kwargs would corrupt caches. Use {flag} instead.")
 
 
 def _check_original_positions(vllm_config: "VllmConfig") -> None:
@@ -114,5 +114,5 @@ def _check_original_positions(vllm_config: "VllmConfig") -> None:
     for obstacle, present in obstacles.items():
         if present:
             raise ValueError(
-                f"{obstacle} does not work with --prune-positions original; start with --prune-positions contiguous"
+                f"{obstacle} does not work with --prune-positions original. Start with --prune-positions contiguous."
             )

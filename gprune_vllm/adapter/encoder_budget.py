@@ -1,4 +1,4 @@
-"""How much tower work one step may bring: as much as vLLM profiled the memory of."""
+"""Limit of the tower work in one step: as much as vLLM profiled the memory of."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class TowerBudget(EncoderCacheManager):
         return True
 
     def get_manager_metadata(self) -> Any:
-        """Asked for once a step, when all of it is settled: the next one begins anew."""
+        """Reset the count. vLLM asks for the metadata once a step, when all of the step is settled."""
         self._units = 0
         return super().get_manager_metadata()
 

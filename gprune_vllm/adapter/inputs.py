@@ -30,7 +30,7 @@ class PlannedPlaceholders(PromptUpdateDetails):
 
 @dataclass
 class PlannedInputs(ProcessorInputs):
-    """Inputs of one call of the processor, with what was asked and by whom, collecting its plans.
+    """Inputs of one call of the processor, with the resolved request and the plans of its images.
 
     Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
 
@@ -46,7 +46,7 @@ class PlannedInputs(ProcessorInputs):
 
 
 def sizes_of(inputs: ProcessorInputs) -> list[Any]:
-    """Sizes of the images, None for those known to vLLM's cache by their name only; none for precomputed embeddings."""
+    """List the sizes of images, None for one that vLLM's cache knows by its name only. Embeddings have no size."""
     items = inputs.mm_data_items.get("image")
     if not isinstance(items, ImageProcessorItems):
         return []
@@ -54,7 +54,7 @@ def sizes_of(inputs: ProcessorInputs) -> list[Any]:
 
 
 def account_of(inputs: PlannedInputs) -> VisualTokenAccount:
-    """The visual tokens of a prompt whose images are planned."""
+    """Count the visual tokens of a prompt whose images are planned."""
     plans = [item.plan for item in inputs.placeholders if item.plan is not None]
     patches = sum(plan.patches for plan in plans)
     ratio = inputs.spec.ratio

@@ -1,4 +1,4 @@
-"""Requests that are refused because of their pruning: an HTTP 400 that names the field, and a reason to count."""
+"""Refusals of requests because of their pruning: an HTTP 400 that names the field, with a reason for metrics."""
 
 from collections.abc import Mapping
 
@@ -24,14 +24,14 @@ REASONS = (
     "positions",
     "embeddings",
 )
-"""Why requests are refused: a label of metrics."""
+"""Reasons for refusals: values of a label of metrics."""
 
 
 class PruneRefusal(VLLMValidationError):
     """Changes against `vllm.exceptions.VLLMValidationError` (vLLM 0.32): has a reason, for metrics.
 
     Args:
-        field: the request's field that is to blame.
+        field: the field of the request to blame.
         reason: one of `REASONS`.
     """
 
@@ -41,7 +41,7 @@ class PruneRefusal(VLLMValidationError):
 
 
 def resolve_request(settings: PruneSettings, fields: Mapping[str, object]) -> PruneSpec:
-    """What a request gets whose `FIELDS` are these; one that is None or absent means the default, or `ADAPTIVE_KEY`.
+    """Resolve the pruning fields of a request. A field that is None or absent means the default, or `ADAPTIVE_KEY`.
 
     Raises:
         PruneRefusal: see `PruneSettings.resolve`.
@@ -53,12 +53,12 @@ def resolve_request(settings: PruneSettings, fields: Mapping[str, object]) -> Pr
 
 
 def source_of(fields: Mapping[str, object]) -> Source:
-    """Where the ratio or the budget of a request comes from."""
+    """Return where the ratio or the budget of a request comes from."""
     if fields.get(RATIO_KEY) is not None or fields.get(BUDGET_KEY) is not None:
         return "request"
     return "default" if fields.get(ADAPTIVE_KEY) is None else "adaptive"
 
 
 def blamed_field(fields: Mapping[str, object]) -> str:
-    """The field by which a request, or else the operator's default, asked for as much pruning as it did."""
+    """Return the field to blame for too much pruning. The operator's default counts as a ratio."""
     return BUDGET_KEY if fields.get(BUDGET_KEY) is not None else RATIO_KEY

@@ -1,4 +1,4 @@
-"""How long selecting tokens takes, measured in the worker without waiting for its device."""
+"""Time that selecting tokens takes, measured in the worker without waiting for its device."""
 
 import atexit
 import os
@@ -23,7 +23,7 @@ _OWN_DIRECTORY = "GPRUNE_METRICS_DIRECTORY"
 
 
 def metrics_directory() -> Path | None:
-    """Where workers write metrics and the API process finds them: prometheus-client's folder, or else our own.
+    """Return the folder in which workers write metrics for the API process: prometheus-client's, or else our own.
 
     It is passed in the environment, which workers inherit. Were it in vLLM's configuration, each start would have
     another key for the compilation cache.

@@ -29,6 +29,17 @@ class Engine:
     def __init__(self, llm: Any) -> None:
         self._llm = llm
 
+    @property
+    def runner(self) -> str:
+        """The module of the model runner."""
+        executor = self._llm.llm_engine.model_executor
+        return type(executor.driver_worker.worker.model_runner).__module__
+
+    @property
+    def preemptions(self) -> int:
+        """How often a request was preempted, of an engine that keeps statistics."""
+        return sum(metric.value for metric in self._llm.get_metrics() if metric.name == "vllm:num_preemptions")
+
     def ask(
         self,
         images: Sequence[Image.Image],

@@ -49,7 +49,7 @@ def commands(adapter: Path, positions: int, vocabulary: int) -> dict[str, Sequen
     usage = ("--enable-prompt-tokens-details", "--enable-force-include-usage")
     return {
         "plain": [
-            *(*common, *names, *lora("zephyr-lora", adapter), *greedy(max_new_tokens=64), "--max-model-len", "8192"),
+            *(*common, *names, *lora("zephyr-lora", adapter), *greedy(max_new_tokens=256), "--max-model-len", "8192"),
             *("--enable-tokenizer-info-endpoint", "--enable-server-load-tracking"),
         ],
         "guarded": [

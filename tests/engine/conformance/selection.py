@@ -279,7 +279,17 @@ SELECTION = (
         },
         longer=True,
     ),
-    Suite("entrypoints/openai/test_openai_schema.py", "open", excluded={"test_openapi_stateless": VLLM}, longer=True),
+    Suite(
+        "entrypoints/openai/test_openai_schema.py",
+        "open",
+        excluded={
+            # vLLM's own routes answer 404 where their schema does not say so.
+            "test_openapi_stateless[* /adapters*]": VLLM,
+            "test_openapi_stateless[POST /v1/*load_lora_adapter]": VLLM,
+            "test_openapi_stateless[POST /inference/v1/abort_requests]": VLLM,
+        },
+        longer=True,
+    ),
     Suite("entrypoints/openai/models/test_models.py", "adapters", longer=True),
     Suite(
         "entrypoints/openai/test_return_tokens_as_ids.py",

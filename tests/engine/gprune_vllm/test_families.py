@@ -1,5 +1,6 @@
 """Each model family is pruned as its oracle prunes it: in chunks, from caches, in mixed batches, like stock at 0."""
 
+import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.support.questions import QUESTION, same
 pytestmark = pytest.mark.xdist_group("engines")
 
 CHUNK = 128
+BLOCK, CROWD, LONG = 128, 6, 120
+"""Tokens in a block of the KV cache, requests at once, and tokens of their answers, too long for one block."""
 IMAGES = {
     "photo": [photos.china()],
     "narrow": [photos.generated(700, 23)],
@@ -80,6 +83,14 @@ def test_ratios_share_a_batch(asked: Engine, second_opinion: Oracle) -> None:
     assert all(same(*pair) for pair in zip(together, alone, strict=True))
 
 
+def test_the_engine_has_the_runner_that_was_asked_for(asked: Engine) -> None:
+    second = os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1"
+    assert asked.runner == f"vllm.v1.worker.{'cpu.model_runner' if second else 'cpu_model_runner'}"
+
+
+# Another engine in this process ends the one before it: no test below may ask `asked` after it.
+
+
 def test_ratio_zero_equals_stock(asked: Engine, family: FamilyUnderTest, model: Path) -> None:
     answers = [asked.ask(images, 0.0) for images in IMAGES.values()]
     elsewhere = model.with_name("stock")  # vLLM remembers the class of a path
@@ -88,3 +99,14 @@ def test_ratio_zero_equals_stock(asked: Engine, family: FamilyUnderTest, model: 
         for images, answer in zip(IMAGES.values(), answers, strict=True):
             expected = stock.ask(images)
             assert same(answer, expected)
+
+
+def test_preempted_requests_resume_where_they_were(second_opinion: Oracle, model: Path) -> None:
+    images, ratio = IMAGES["photo"], 0.9
+    prompt = second_opinion.chat(*images, QUESTION)
+    expected = [token for token, _ in second_opinion.generate(images, prompt, ratio, max_new_tokens=LONG)]
+    few = {"num_gpu_blocks_override": CROWD + 2, "block_size": BLOCK, "max_model_len": BLOCK * 4}
+    with engine(model, enable_prefix_caching=False, disable_log_stats=False, **few) as crowded:
+        answers = crowded.ask_together(prompt, [(images[0], ratio)] * CROWD, LONG)
+        assert crowded.preemptions > 0  # each request begins with one block, and asks for another
+    assert [list(answer.token_ids) for answer in answers] == [expected] * CROWD

@@ -1,0 +1,16 @@
+"""vLLM's second model runner, the default on GPUs, passes the tests of the first one."""
+
+import sys
+
+from tests.support.tools import ROOT, run
+
+FILES = [f"tests/engine/gprune_vllm/{name}.py" for name in ("test_families", "test_lora")]
+CHOSEN = "llava_next and not methods and not budgets"
+"""Triton's interpreter runs the kernels, slowly: one family and one method show what depends on the runner."""
+
+
+def test_the_tests_of_a_family_and_of_adapters_pass() -> None:
+    """Run them in a process of their own: the runner and Triton's interpreter are chosen on import."""
+    plugins = ("-p", "tests.support.second_runner", "-p", "no:cacheprovider")
+    done = run(sys.executable, "-m", "pytest", "-q", *plugins, *FILES, "-k", CHOSEN, cwd=ROOT, timeout=900)
+    assert done.returncode == 0, done.stdout
