@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engine.conformance.selection import Suite, matches
 from tests.engine.conformance.stage import environment, write_stage
+from tests.engine.conformance.suite import Suite, matches
 from tests.engine.conformance.upstream import upstream
 
 HERE = Path(__file__).parent

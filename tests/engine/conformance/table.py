@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.engine.conformance.outcomes import Outcome
-from tests.engine.conformance.selection import REASONS, SELECTION, Suite
+from tests.engine.conformance.selection import SELECTION
+from tests.engine.conformance.suite import REASONS, Suite
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
 HEADERS = ("| vLLM's file | run by | pass | do not apply | why |", "| why | |")

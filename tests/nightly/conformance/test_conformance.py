@@ -3,7 +3,8 @@
 import pytest
 
 from tests.engine.conformance.outcomes import Outcome, problems, run
-from tests.engine.conformance.selection import SELECTION, Suite
+from tests.engine.conformance.selection import SELECTION
+from tests.engine.conformance.suite import Suite
 from tests.engine.conformance.table import missing_rows, row
 from tests.engine.conformance.upstream import UnavailableError, upstream
 from tests.support.tools import missing

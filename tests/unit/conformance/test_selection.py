@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conformance.outcomes import Outcome, problems
-from tests.engine.conformance.selection import REASONS, SELECTION, Suite, matches
+from tests.engine.conformance.selection import SELECTION
+from tests.engine.conformance.suite import REASONS, Suite, matches
 from tests.engine.conformance.table import DOCUMENT, missing_rows, reason_rows, with_body
 
 
