@@ -35,11 +35,20 @@ def test_locks_name_versions_and_hashes_and_no_place(lock: Path) -> None:
     assert "://" not in text
 
 
-@pytest.mark.parametrize(("lock", "extra"), [("cpu", "cpu"), ("cuda", "cuda"), ("test", "test"), ("lmms", "lmms")])
-def test_locks_hold_what_the_project_asks_for(lock: str, extra: str) -> None:
-    own = PROJECT["dependencies"] if extra in ("cpu", "cuda") else []
+def asked(lock: str) -> list[str]:
+    """Requirements that a lock was made from: of an extra, or of the files of the tools' environments."""
+    if lock in PROJECT["optional-dependencies"]:
+        own = PROJECT["dependencies"] if lock in ("cpu", "cuda") else []
+        return [*own, *PROJECT["optional-dependencies"][lock]]
+    files = (ROOT / "scripts" / "locks").glob(f"{lock}*.in")
+    return [line for file in files for line in file.read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("lock", ["cpu", "cuda", "test", "lmms", "checkov"])
+def test_locks_hold_what_the_project_asks_for(lock: str) -> None:
     pinned = locked(lock)
-    for requirement in map(Requirement, [*own, *PROJECT["optional-dependencies"][extra]]):
+    assert asked(lock)
+    for requirement in map(Requirement, asked(lock)):
         if (lock, requirement.name) == ("cpu", "torch"):  # its CPU build, which scripts/setup.sh installs
             assert f"torch{requirement.specifier}+cpu".replace("==", "=") in (ROOT / "scripts" / "setup.sh").read_text()
             continue
