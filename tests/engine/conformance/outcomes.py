@@ -52,7 +52,7 @@ def run(suites: Sequence[Suite], folder: Path, thorough: bool) -> list[Outcome]:
     Raises:
         RuntimeError: they were not run to the end.
     """
-    write_stage(folder, next((suite.server for suite in suites if suite.server), ""), thorough)
+    write_stage(folder, suites, thorough)
     tests = upstream()
     with (folder / "pytest.log").open("wb") as log:
         process = subprocess.Popen(

@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from running import RunningServer
-from selection import SELECTION, Suite, matches
 from substitutes import ours, substitute
+from suite import Suite, matches
 
 STAGE = Path(os.environ["CONFORMANCE_STAGE"])
 OUTCOMES = STAGE / "outcomes.jsonl"
 SCRIPT = json.loads((STAGE / "script.json").read_text())
 RUNNING = RunningServer(SCRIPT["servers"], STAGE)
-SUITES = {f"tests/{suite.path}": suite for suite in SELECTION}
+SUITES = {f"tests/{fields['path']}": Suite.of(fields) for fields in SCRIPT["suites"]}
 
 
 def place(item: pytest.Item) -> tuple[Suite, str]:

@@ -2,6 +2,8 @@
 it, images under the names of those that they would fetch, and servers."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.engine.conformance.commands import ADAPTERS, MODELS, commands
+from tests.engine.conformance.suite import Suite
 from tests.support.photos import china, flower, generated, grace_hopper
 
 COMMIT = "0" * 40
@@ -20,11 +23,11 @@ BEGIN = {"id": "<s>", "type_id": 0}
 STOP = 55  # the letter Q ends answers, which the seed's model would not end by itself
 
 
-def write_stage(folder: Path, first: str, thorough: bool) -> None:
+def write_stage(folder: Path, suites: Sequence[Suite], thorough: bool) -> None:
     """Write all of it into a folder that is empty.
 
     Args:
-        first: the server to start at once, if any.
+        suites: that are run. The first server that one of them needs is started at once.
         thorough: whether tests that do not apply are run as well.
     """
     model = write_model(folder / "model")
@@ -35,7 +38,8 @@ def write_stage(folder: Path, first: str, thorough: bool) -> None:
         publish(folder, name, adapter)
     write_images(folder / "assets" / "vllm_public_assets")
     servers = commands(snapshot(folder, ADAPTERS[0]), POSITIONS, VOCABULARY)
-    script = {"servers": servers, "first": first, "thorough": thorough}
+    first = next((suite.server for suite in suites if suite.server), "")
+    script = {"servers": servers, "first": first, "thorough": thorough, "suites": [asdict(suite) for suite in suites]}
     (folder / "script.json").write_text(json.dumps(script))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Suite:
     moved: Mapping[str, str] = field(default_factory=dict)
     longer: bool = False
     only: str = "*"
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Suite":
+        """Undo `dataclasses.asdict`."""
+        excluded = {pattern: Reason(**reason) for pattern, reason in fields["excluded"].items()}
+        return cls(**{**fields, "excluded": excluded})
 
     def reason(self, test: str) -> Reason | None:
         """Why a test does not apply, or None."""
