@@ -83,13 +83,17 @@ def run(suites: Sequence[Suite], folder: Path, thorough: bool) -> list[Outcome]:
 
 
 def by_folder(paths: Sequence[str]) -> list[str]:
-    """Put the files of each folder together, and leave them in order otherwise.
+    """Put the files of each folder together, at all levels, and leave them in order otherwise.
 
-    pytest 9.1 loses sight of a folder's conftest.py whose files stand apart. Tests that count requests come before
-    those that make many.
+    pytest 9.1 loses sight of a folder's conftest.py whose files stand apart.
     """
-    folders = list(dict.fromkeys(path.rpartition("/")[0] for path in paths))
-    return sorted(paths, key=lambda path: folders.index(path.rpartition("/")[0]))
+    first: dict[str, int] = {}
+    for place, path in enumerate(paths):
+        for folder in (path, *map(str, Path(path).parents)):
+            first.setdefault(folder, place)
+    return sorted(
+        paths, key=lambda path: [first[str(folder)] for folder in reversed(Path(path).parents)] + [first[path]]
+    )
 
 
 def process_environment(folder: Path, paths: Sequence[Path]) -> dict[str, str]:

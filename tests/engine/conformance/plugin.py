@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from tests.utils import RemoteOpenAIServer
 
     load_general_plugins()
-    ordered = sorted(filter(applies, items), key=lambda item: RUNNING.rank(server_of(item)))
+    ordered = sorted(filter(applies, items), key=lambda item: (RUNNING.rank(server_of(item)), not place(item)[0].first))
     config.hook.pytest_deselected(items=[item for item in items if item not in ordered])
     items[:] = ordered
     substitute(ours() | {RemoteOpenAIServer: stand_in(RemoteOpenAIServer)}, items)

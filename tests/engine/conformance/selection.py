@@ -92,6 +92,7 @@ SELECTION = (
             "test_metrics_exist_run_batch": SLOW,
             "test_abort_metrics_reset": QUICK,
         },
+        first=True,
     ),
     Suite(_SERVE + "instrumentator/test_orca_metrics.py", "plain", excluded={"test_single_completion": MODEL}),
     Suite(_SERVE + "tokenize/test_tokenization.py", "plain"),
@@ -120,7 +121,13 @@ SELECTION = (
     ),
     # In the nightly tests only
     Suite("test_request_input_bounds.py", longer=True),
-    Suite(_SERVE + "instrumentator/test_basic.py", "plain", moved={"test_request_cancel*": "guarded"}, longer=True),
+    Suite(
+        _SERVE + "instrumentator/test_basic.py",
+        "plain",
+        moved={"test_request_cancel*": "guarded"},
+        longer=True,
+        first=True,
+    ),
     Suite(_SERVE + "tokenize/test_tokenization_vlm.py", "plain", excluded={"*": MODEL}, longer=True),
     Suite(_CHAT + "test_batched_chat_completions.py", "plain", longer=True),
     Suite(_CHAT + "test_logprob_token_ids.py", "plain", longer=True),
@@ -231,7 +238,7 @@ SELECTION = (
         },
         longer=True,
     ),
-    Suite("entrypoints/openai/models/test_models.py", "adapters", longer=True),
+    Suite("entrypoints/openai/models/test_models.py", "adapters", longer=True, first=True),
     Suite(
         "entrypoints/openai/test_return_tokens_as_ids.py",
         "adapters",

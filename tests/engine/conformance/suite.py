@@ -36,6 +36,7 @@ class Suite:
         excluded: why tests do not apply, by name or, where it has brackets, by name and parameters; `*` is anything.
         moved: tests that use another server than the rest, likewise.
         longer: run in the nightly tests only.
+        first: its tests count what a server has done, and come before those that make it do something.
         only: the tests of ours among those of many models, likewise.
     """
 
@@ -44,6 +45,7 @@ class Suite:
     excluded: Mapping[str, Reason] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
     longer: bool = False
+    first: bool = False
     only: str = "*"
 
     @classmethod

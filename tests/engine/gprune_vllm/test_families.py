@@ -19,8 +19,10 @@ from tests.support.questions import QUESTION, same
 pytestmark = pytest.mark.xdist_group("engines")
 
 CHUNK = 128
-BLOCK, CROWD, LONG = 128, 6, 120
+BLOCK, CROWD, LONG = 64, 4, 44
 """Tokens in a block of the KV cache, requests at once, and tokens of their answers, too long for one block."""
+SECOND = os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1"
+"""Whether engines have vLLM's second model runner: see `tests.support.second_runner`."""
 IMAGES = {
     "photo": [photos.china()],
     "narrow": [photos.generated(700, 23)],
@@ -84,8 +86,7 @@ def test_ratios_share_a_batch(asked: Engine, second_opinion: Oracle) -> None:
 
 
 def test_the_engine_has_the_runner_that_was_asked_for(asked: Engine) -> None:
-    second = os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1"
-    assert asked.runner == f"vllm.v1.worker.{'cpu.model_runner' if second else 'cpu_model_runner'}"
+    assert asked.runner == f"vllm.v1.worker.{'cpu.model_runner' if SECOND else 'cpu_model_runner'}"
 
 
 # Another engine in this process ends the one before it: no test below may ask `asked` after it.
@@ -110,3 +111,10 @@ def test_preempted_requests_resume_where_they_were(second_opinion: Oracle, model
         answers = crowded.ask_together(prompt, [(images[0], ratio)] * CROWD, LONG)
         assert crowded.preemptions > 0  # each request begins with one block, and asks for another
     assert [list(answer.token_ids) for answer in answers] == [expected] * CROWD
+
+
+@pytest.mark.skipif(not SECOND, reason="after drafts, the first runner on a CPU starts no other engine in the process")
+def test_drafts_without_a_model_change_nothing(second_opinion: Oracle, model: Path) -> None:
+    drafts = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_min": 1, "prompt_lookup_max": 2}
+    with engine(model, speculative_config=drafts) as drafting:
+        assert_agreement(drafting, second_opinion, IMAGES["two photos"], 0.5)

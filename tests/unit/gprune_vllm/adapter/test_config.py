@@ -149,7 +149,7 @@ def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
     ],
 )
 def test_pruning_among_the_servers_processor_arguments_is_refused(field: str, flag: str) -> None:
-    with pytest.raises(ValueError, match=rf"{field} in --mm-processor-kwargs .* use {flag}"):
+    with pytest.raises(ValueError, match=rf"{field} in --mm-processor-kwargs .* Use {flag}"):
         verified(SMALL.config(), {field: 1})
 
 
@@ -170,7 +170,7 @@ OBSTACLES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("engine", "obstacle"), OBSTACLES)
 def test_what_runs_without_the_offsets_is_refused_with_the_way_out(engine: dict[str, Any], obstacle: str) -> None:
-    with pytest.raises(ValueError, match=f"{obstacle}.*start with --prune-positions contiguous"):
+    with pytest.raises(ValueError, match=f"{obstacle}.*Start with --prune-positions contiguous"):
         verify_engine("original", **engine)
 
 
