@@ -137,7 +137,7 @@ def test_replica_that_is_taken_away_finishes_what_it_has(fleet: Fleet) -> None:
         leaving.process.send_signal(signal.SIGTERM)
         *_, usage, end = events
     assert leaving.process.wait(60) == 0
-    assert "finishing 1 requests" in leaving.log.read_text()  # else it came too late to tell anything
+    assert "Finishing 1 requests" in leaving.log.read_text()  # else it came too late to tell anything
     assert json.loads(usage)["usage"]["completion_tokens"] == 400
     assert end == "[DONE]"
     assert all(ask(fleet.router, [photos.china()], 0.5, max_tokens=1).visual_tokens for _ in range(4))
