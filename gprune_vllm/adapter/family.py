@@ -30,11 +30,14 @@ class Family(ABC):
 
     Attributes:
         groups: names of the groups of a plan, in order.
-        has_attention: whether `attention` works, for methods that need it.
     """
 
     groups: ClassVar[tuple[str, ...]]
-    has_attention: ClassVar[bool] = False
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether methods can be told what the tower attends to."""
+        return type(self).attention is not Family.attention
 
     @abstractmethod
     def check(self, hf_config: Any) -> None:
@@ -77,10 +80,6 @@ class Family(ABC):
         """Split values of an image's tokens, `[tokens, ...]` as its tower or projector orders them, into groups."""
         return [values[positions] for positions in self.layout(plan, values.device).groups]
 
-    def attention(self, model: Any) -> TowerAttention:
-        """Watch what the tower attends to.
-
-        Raises:
-            NotImplementedError: this family has no such tower.
-        """
-        raise NotImplementedError
+    def attention(self, model: Any) -> TowerAttention | None:
+        """Watch what the tower attends to; None for a family whose tower cannot be watched."""
+        return None

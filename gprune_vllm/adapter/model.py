@@ -11,7 +11,7 @@ from vllm.distributed import get_tensor_model_parallel_rank
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from gprune_vllm.adapter.config import settings_of
-from gprune_vllm.adapter.family import Family
+from gprune_vllm.adapter.family import Family, Layout
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, request_positions, split_offsets
 from gprune_vllm.adapter.processor import PLAN_FIELD
 from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
@@ -126,7 +126,7 @@ class PruningModel:
         else:
             chosen = self.select(self.family.split(features, image.plan), seen, image)
             selections = [Selection.of(*each) for each in zip(rows, (one.index for one in chosen), strict=True)]
-        return self.finish(KeptTokens.of(selections, layout), embeddings[layout.structural], image)
+        return self.finish(KeptTokens.of(selections, layout), embeddings[layout.structural], layout)
 
     def select(self, features: Sequence[Tensor], seen: Seen, image: PlannedImage) -> list[Selection]:
         """Select among the tokens of each group.
@@ -141,9 +141,8 @@ class PruningModel:
         with self.timer.time(device, method) if self.timer else nullcontext():
             return select_groups(features, image.plan, method, of_groups, seed=image.seed, **options)
 
-    def finish(self, kept: KeptTokens, structural: Tensor, image: PlannedImage) -> Tensor:
+    def finish(self, kept: KeptTokens, structural: Tensor, layout: Layout) -> Tensor:
         """Lay out the embeddings of an image's kept tokens, and append their offsets where positions are original."""
-        layout = self.family.layout(image.plan, structural.device)
         embeddings, offsets = lay_out(kept, structural, layout)
         return append_offsets(embeddings, offsets) if self.offsets is not None else embeddings
 

@@ -30,7 +30,6 @@ class Llava(Family):
     """LLaVA models with a CLIP or SigLIP tower. Source of the counts: Transformers 5 and vLLM 0.32."""
 
     groups: ClassVar[tuple[str, ...]] = ("image",)
-    has_attention = True
 
     def check(self, hf_config: Any) -> None:
         tower, strategy = hf_config.vision_config.model_type, hf_config.vision_feature_select_strategy

@@ -188,7 +188,7 @@ class GPruneLlavaNextForConditionalGeneration(PruningModel, LlavaNextForConditio
             merged: Tensor = self._merge_image_patch_embeddings(size, rows, strategy="spatial_unpad")
             return merged
         newlines = self.image_newline.expand(image.plan.structural, -1)  # [rows, hidden_size]
-        return self.finish(KeptTokens(rows, kept.positions), newlines, image)
+        return self.finish(KeptTokens(rows, kept.positions), newlines, self.family.layout(image.plan, rows.device))
 
     def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
         # Upstream counts crops and ignores the number of embeddings.

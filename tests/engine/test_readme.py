@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from gprune_server.guard.limits import Limits
 from gprune_server.serve import LIMITS
 from gprune_vllm.settings import PruneSettings, flag_name
 from tests.support.servers import API_KEY, Server
+from tests.support.tools import require
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -46,8 +46,8 @@ def test_request_prints_what_the_readme_shows(demo_server: Server) -> None:
     assert run(block("python"), demo_server) == block("text")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl_of_the_readme_is_answered(demo_server: Server) -> None:
+    require("curl")
     command = block("bash").replace("http://localhost:8000", demo_server.url)
     assert demo_server.url in command
     keyed = f"curl --silent --show-error --write-out '\n%{{http_code}}' -H 'Authorization: Bearer {API_KEY}' "

@@ -36,6 +36,11 @@ class Engine:
         return type(executor.driver_worker.worker.model_runner).__module__
 
     @property
+    def model_class(self) -> type:
+        """The class of the model."""
+        return type(self._llm.llm_engine.model_executor.driver_worker.worker.get_model())
+
+    @property
     def preemptions(self) -> int:
         """How often a request was preempted, of an engine that keeps statistics."""
         return sum(metric.value for metric in self._llm.get_metrics() if metric.name == "vllm:num_preemptions")

@@ -11,7 +11,7 @@ import pytest
 from tests.support import photos
 from tests.support.agreement import assert_agreement
 from tests.support.engine import Engine, engine
-from tests.support.families import FAMILIES, FamilyUnderTest
+from tests.support.families import FamilyUnderTest
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
 from tests.support.questions import QUESTION, same
@@ -30,22 +30,6 @@ IMAGES = {
 }
 RATIOS = [0.0, 0.5, 0.9]
 PAIRS = [*product(IMAGES, RATIOS)]
-
-
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> FamilyUnderTest:
-    return FAMILIES[request.param]
-
-
-@pytest.fixture(scope="module")
-def model(family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny checkpoint of the family."""
-    return family.write(tmp_path_factory.mktemp("family") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def second_opinion(family: FamilyUnderTest, model: Path) -> Oracle:
-    return family.oracle(model)
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +81,18 @@ def test_ratio_zero_equals_stock(asked: Engine, family: FamilyUnderTest, model: 
     elsewhere = model.with_name("stock")  # vLLM remembers the class of a path
     elsewhere.symlink_to(model)
     with family.stock(), engine(elsewhere, max_num_batched_tokens=CHUNK) as stock:
+        assert stock.model_class.__module__ == f"vllm.model_executor.models.{family.module}"
         for images, answer in zip(IMAGES.values(), answers, strict=True):
-            expected = stock.ask(images)
-            assert same(answer, expected)
+            assert same(answer, stock.ask(images))
+
+
+def test_other_settings_agree_with_the_oracle(second_opinion: Oracle, model: Path) -> None:
+    settings = {"GPRUNE_PRUNE_STAGE": "projector", "GPRUNE_PRUNE_POSITIONS": "contiguous"}
+    with engine(model, settings | {"GPRUNE_PRUNE_METHODS": "all"}, enable_prefix_caching=False) as other:
+        for (name, images), method in product(IMAGES.items(), ("gprune", "tome")):
+            assert_agreement(
+                other, second_opinion, images, 0.7, name, method=method, stage="projector", positions="contiguous"
+            )
 
 
 def test_preempted_requests_resume_where_they_were(second_opinion: Oracle, model: Path) -> None:
@@ -113,8 +106,9 @@ def test_preempted_requests_resume_where_they_were(second_opinion: Oracle, model
     assert [list(answer.token_ids) for answer in answers] == [expected] * CROWD
 
 
-@pytest.mark.skipif(not SECOND, reason="after drafts, the first runner on a CPU starts no other engine in the process")
-def test_drafts_without_a_model_change_nothing(second_opinion: Oracle, model: Path) -> None:
-    drafts = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_min": 1, "prompt_lookup_max": 2}
-    with engine(model, speculative_config=drafts) as drafting:
-        assert_agreement(drafting, second_opinion, IMAGES["two photos"], 0.5)
+if SECOND:  # after drafts, the first runner on a CPU starts no other engine in the process
+
+    def test_drafts_without_a_model_change_nothing(second_opinion: Oracle, model: Path) -> None:
+        drafts = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_min": 1, "prompt_lookup_max": 2}
+        with engine(model, speculative_config=drafts) as drafting:
+            assert_agreement(drafting, second_opinion, IMAGES["two photos"], 0.5)

@@ -13,7 +13,7 @@ from vllm.lora.request import LoRARequest
 from tests.support import photos
 from tests.support.agreement import NOISE
 from tests.support.engine import Engine, engine
-from tests.support.families import FAMILIES, FamilyUnderTest
+from tests.support.families import FamilyUnderTest
 from tests.support.oracle import Oracle
 from tests.support.questions import QUESTION
 
@@ -28,17 +28,6 @@ TARGETS = {
     "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
 }
 IMAGES = [photos.china(), photos.generated(100, 300)]
-
-
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> FamilyUnderTest:
-    return FAMILIES[request.param]
-
-
-@pytest.fixture(scope="module")
-def model(family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny checkpoint of the family."""
-    return family.write(tmp_path_factory.mktemp("family") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import sys
 from tests.support.tools import ROOT, run
 
 FILES = [f"tests/engine/gprune_vllm/{name}.py" for name in ("test_families", "test_lora")]
-CHOSEN = "llava_next and not methods and not budgets"
+CHOSEN = "llava_next and not methods and not budgets and not settings"
 """Triton's interpreter runs the kernels, slowly: one family and one method show what depends on the runner."""
 
 

@@ -21,6 +21,7 @@ from gprune_vllm.plan import PruneSpec
 from tests.support import photos
 from tests.support.servers import API_KEY, Server
 from tests.support.tools import ROOT, require
+from tests.support.waiting import wait_until
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 SCREENSHOTS = ROOT / ".cache" / "screenshots"
@@ -139,8 +140,7 @@ def test_methods_are_those_of_the_server_and_change_what_stays(visit: Visit) -> 
     before = page.locator("#grid").screenshot()
     with page.expect_response("**/v1/visual_tokens"):
         page.get_by_label("Method").select_option("l2norm")
-    page.wait_for_timeout(200)
-    assert page.locator("#grid").screenshot() != before
+    wait_until(lambda: page.locator("#grid").screenshot() != before)
 
 
 def test_pictures_are_chosen_dropped_and_pasted(visit: Visit, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import pytest
 from transformers import LlavaNextConfig
 from vllm.transformers_utils.config import mrope_num_dims, uses_mrope
 
+from gprune_vllm.adapter import config
 from gprune_vllm.adapter.config import WORKER_EXTENSION, PruningConfig, settings_of
+from gprune_vllm.adapter.family import Family
+from gprune_vllm.families.llava_next import LlavaNext
 from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import SMALL, Geometry
 
@@ -130,6 +133,21 @@ def test_a_selection_that_leaves_not_one_token_a_patch_is_refused(geometry: Geom
         verified(config)
     assert f"'{wrong}'" in str(refusal.value)
     assert f'{{"vision_feature_select_strategy": "{geometry.strategy}"}}' in str(refusal.value)
+
+
+class Blind(LlavaNext):
+    """A family whose tower cannot be watched."""
+
+    attention = Family.attention
+
+
+def test_methods_that_need_attention_are_left_out_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "family_of", lambda architecture: Blind())
+    monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "all")
+    assert settings_of(verified(SMALL.config())).methods == ("gprune", "divprune", "l2norm", "random", "tome")
+    monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "visionzip")
+    with pytest.raises(ValueError, match="--prune-methods 'visionzip' is unknown"):
+        verified(SMALL.config())
 
 
 def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
