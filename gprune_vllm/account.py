@@ -20,6 +20,7 @@ class VisualTokenAccount:
         output_limit: tokens that may follow the prompt before the model's positions end, where kept tokens keep
             their original positions; None where the prompt's own length is all that counts.
         images: number of images in the prompt.
+        videos: number of videos in the prompt.
         source: where the ratio or the budget came from.
         method: the selection method.
         budget: patch tokens to keep of each image, where a request set this in place of a ratio.
@@ -35,6 +36,7 @@ class VisualTokenAccount:
     method: str = "gprune"
     budget: int | None = None
     patches: int = 0
+    videos: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from math import floor
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class SpecError(ValueError):
@@ -96,6 +96,22 @@ def _check_budget(budget: Any) -> None:
         )
 
 
+class MediaSize(NamedTuple):
+    """Size of an image or a video.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        frames: 1 for an image.
+        seconds: for how long a frame is shown; 0 for an image.
+    """
+
+    height: int
+    width: int
+    frames: int = 1
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Tokens of an image that one selection chooses among, laid out in rows and columns that cover the image.
@@ -104,7 +120,7 @@ class Group:
         rows: rows of tokens.
         columns: tokens in a row.
         kept: tokens that stay.
-        copies: equal parts of the image, such as tiles, that each have these rows and columns and keep as many.
+        copies: equal parts, such as the frames of a video, that each have these rows and columns and keep as many.
     """
 
     rows: int
@@ -120,12 +136,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class TokenPlan:
-    """Visual tokens of one image, counted.
+    """Visual tokens of one image or video, counted.
 
     Attributes:
         groups: tokens to choose among.
         structural: tokens that always stay, such as newlines.
-        span: positions that the unpruned image takes in the prompt.
+        span: positions that the visual tokens take in the prompt when none is dropped.
         units: work for the vision tower, in what the family counts it by, such as crops.
         geometry: what else the family lays tokens out by.
     """
@@ -174,7 +190,7 @@ def effective_ratio(kept: int, patches: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """Plan of an image as the model gets it: integers only, so that they cross processes unchanged.
+    """Plan of an image or a video as the model gets it: integers only, so that they cross processes unchanged.
 
     Attributes:
         plan: its visual tokens.

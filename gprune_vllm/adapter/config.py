@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
+from vllm.transformers_utils.config import uses_mrope
 
 from gprune_vllm.adapter.timing import create_metrics_directory
 from gprune_vllm.families import family_of
@@ -34,8 +35,9 @@ class PruningConfig(VerifyAndUpdateConfig):
     - runs vLLM's own hook of the architecture, where there is one, first;
     - stores the validated settings on the HF configuration, which vLLM sends to all its processes;
     - makes the folder where workers write metrics;
-    - declares M-RoPE on the top-level configuration where kept tokens keep their original positions: that gives each
-      request its own position ids. The language model's configuration stays as it is, and so does its plain RoPE;
+    - declares M-RoPE on the top-level configuration of a model without it, where kept tokens keep their original
+      positions: that gives each request its own position ids. The language model's configuration stays as it is, and
+      so does its plain RoPE;
     - lets workers show their selection, unless the operator extends them otherwise;
     - holds each step to the tower work whose memory was profiled, unless the operator names another encoder cache
       manager;
@@ -65,7 +67,7 @@ class PruningConfig(VerifyAndUpdateConfig):
         _check_processor_kwargs(model_config)
         setattr(hf_config, SETTINGS_ATTRIBUTE, settings.model_dump())
         create_metrics_directory()
-        if settings.prune_positions == "original":
+        if settings.prune_positions == "original" and not uses_mrope(hf_config):
             # The numbers are never read: they only say that positions have three channels.
             hf_config.rope_parameters = {"mrope_section": [1, 1, 1]}
 
@@ -76,7 +78,9 @@ class PruningConfig(VerifyAndUpdateConfig):
             vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
         if vllm_config.ec_manager_config.encoder_cache_manager_cls is None:
             vllm_config.ec_manager_config.encoder_cache_manager_cls = ENCODER_CACHE_MANAGER
-        if settings_of(vllm_config.model_config.hf_config).prune_positions == "original":
+        settings = settings_of(vllm_config.model_config.hf_config)
+        _check_tower(vllm_config, family_of(cls.architecture), settings)
+        if settings.prune_positions == "original":
             _check_original_positions(vllm_config)
 
 
@@ -99,6 +103,22 @@ def _check_processor_kwargs(model_config: "ModelConfig") -> None:
     for field, flag in _FLAGS_INSTEAD.items():
         if field in kwargs:
             raise ValueError(f"{field} in --mm-processor-kwargs would corrupt caches. Use {flag} instead.")
+
+
+def _check_tower(vllm_config: "VllmConfig", family: "Family", settings: PruneSettings) -> None:
+    """Refuse what keeps the plugin from seeing what the tower makes of an image."""
+    multimodal = vllm_config.model_config.get_multimodal_config()
+    if multimodal.is_multimodal_pruning_enabled():
+        raise ValueError(
+            "--video-pruning-rate does not work with gprune, which prunes videos by prune_ratio. Leave it out and "
+            "start with --default-prune-ratio instead."
+        )
+    divided = multimodal.mm_encoder_tp_mode == "data" and vllm_config.parallel_config.tensor_parallel_size > 1
+    if divided and family.scored_in_tower and settings.prune_stage == "vision":
+        raise ValueError(
+            "--mm-encoder-tp-mode data leaves each rank with other images, so that it cannot score the tokens of all. "
+            "Start with --prune-stage projector, or without --mm-encoder-tp-mode."
+        )
 
 
 def _check_original_positions(vllm_config: "VllmConfig") -> None:

@@ -1,11 +1,13 @@
 """Limit of the tower work in one step: as much as vLLM profiled the memory of."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.v1.core.encoder_cache_manager import EncoderCacheManager
 
-from gprune_vllm.adapter.processor import PLAN_FIELD
+from gprune_vllm.adapter.inputs import planned_in
 from gprune_vllm.families import family_of
 from gprune_vllm.plan import TokenPlan
 
@@ -25,15 +27,15 @@ class TowerBudget(EncoderCacheManager):
     all of its crops lie on the device and go through the tower.
     """
 
-    def __init__(self, cache_size: int, family: "Family", limit: int, largest_image: int) -> None:
+    def __init__(self, cache_size: int, family: "Family", limit: int, largest: Mapping[str, TokenPlan]) -> None:
         super().__init__(cache_size)
-        self._family, self._limit, self._largest_image = family, limit, largest_image
+        self._family, self._limit, self._largest = family, limit, largest
         self._units = 0
 
     @classmethod
     def create_manager(cls, *, cache_size: int, vllm_config: "VllmConfig") -> "TowerBudget":
         family = family_of(vllm_config.model_config.architecture)
-        return cls(cache_size, family, profiled_units(vllm_config), largest_plan(vllm_config).units)
+        return cls(cache_size, family, profiled_units(vllm_config), largest_plans(vllm_config))
 
     def can_allocate(
         self, request: "Request", input_id: int, encoder_compute_budget: int, num_embeds_to_schedule: int
@@ -52,18 +54,19 @@ class TowerBudget(EncoderCacheManager):
         return super().get_manager_metadata()
 
     def _count(self, feature: "MultiModalFeatureSpec") -> int:
-        """Units of an image, padding counted. Under vLLM's shared-memory cache only workers see its data."""
+        """Units of an image or video, padding counted. Under vLLM's shared-memory cache only workers see its data."""
         item = feature.data or {}
-        if "image_embeds" in item:
+        if f"{feature.modality}_embeds" in item:
             return 0
-        return self._family.units(item) if PLAN_FIELD in item else self._largest_image
+        return self._family.units(item) if planned_in(item) else self._largest[feature.modality].units
 
 
 def profiled_units(vllm_config: "VllmConfig") -> int:
     """Units that vLLM's memory profiling runs through the tower at once. See `vllm.multimodal.encoder_budget`."""
-    largest, scheduler = largest_plan(vllm_config), vllm_config.scheduler_config
+    modality, largest = max(largest_plans(vllm_config).items(), key=lambda item: (item[1].input, item[0]))
+    scheduler = vllm_config.scheduler_config
     by_encoder = min(scheduler.max_num_encoder_input_tokens, scheduler.encoder_cache_size) // largest.input
-    limit = vllm_config.model_config.get_multimodal_config().get_limit_per_prompt("image")
+    limit = vllm_config.model_config.get_multimodal_config().get_limit_per_prompt(modality)
     by_prompts = scheduler.max_num_seqs * max(1, min(limit, vllm_config.model_config.max_model_len // largest.input))
     images: int = max(1, min(by_encoder, by_prompts))
     return images * largest.units
@@ -77,7 +80,10 @@ def tower_limit(vllm_config: "VllmConfig") -> int:
     return profiled_units(vllm_config)
 
 
-def largest_plan(vllm_config: "VllmConfig") -> TokenPlan:
-    """The plan of the image with the most visual tokens, unpruned."""
+def largest_plans(vllm_config: "VllmConfig") -> dict[str, TokenPlan]:
+    """Plan what has the most visual tokens, unpruned, of each modality that the server takes."""
     model_config = vllm_config.model_config
-    return family_of(model_config.architecture).largest(model_config.hf_config)
+    family, info = family_of(model_config.architecture), MULTIMODAL_REGISTRY.create_processor(model_config).info
+    limits = model_config.get_multimodal_config()
+    taken = [each for each in family.modalities if limits.get_limit_per_prompt(each)] or family.modalities[:1]
+    return {modality: family.largest(info, modality) for modality in taken}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gprune_vllm.adapter.attention import TowerAttention
-from gprune_vllm.plan import PruneSpec, TokenPlan
+from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,13 @@ class Family(ABC):
 
     Attributes:
         groups: names of the groups of a plan, in order.
+        modalities: what the family prunes, "image" first.
+        scored_in_tower: whether the module whose input is scored belongs to what encoder data parallelism divides.
     """
 
     groups: ClassVar[tuple[str, ...]]
+    modalities: ClassVar[tuple[str, ...]] = ("image",)
+    scored_in_tower: ClassVar[bool] = False
 
     @property
     def has_attention(self) -> bool:
@@ -48,33 +52,60 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def plan(self, hf_config: Any, size: tuple[int, int], spec: PruneSpec) -> TokenPlan:
-        """Plan the visual tokens of an image of `size`, `(height, width)` in pixels."""
+    def plan(self, hf_config: Any, size: MediaSize, spec: PruneSpec) -> TokenPlan:
+        """Plan the visual tokens of an image or a video, of the size that `resized` returns."""
 
     @abstractmethod
-    def largest(self, hf_config: Any) -> TokenPlan:
-        """Plan the image with the most visual tokens, unpruned, as vLLM profiles it."""
+    def largest(self, info: Any, modality: str) -> TokenPlan:
+        """Plan what has the most visual tokens, unpruned, as vLLM profiles it.
+
+        Args:
+            info: vLLM's processing information of the model, a `PruningInfo`.
+            modality: one of `modalities`.
+        """
 
     @abstractmethod
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
-        """Lay out the unpruned sequence of an image."""
+        """Lay out the unpruned sequence of an image or a video."""
 
     @abstractmethod
     def projector(self, model: Any) -> nn.Module:
         """Return the module whose input tokens are scored on."""
 
-    def image_token(self, hf_config: Any) -> int:
-        """Return the id of the token that stands for an image in a prompt."""
-        return int(hf_config.image_token_id)
+    def resized(self, info: Any, modality: str, size: MediaSize, kwargs: Mapping[str, object]) -> MediaSize:
+        """Return the size that counts: by default that of the image itself.
+
+        Args:
+            info: vLLM's processing information of the model, a `PruningInfo`.
+            modality: one of `modalities`.
+            size: of what the client sent.
+            kwargs: the request's processor arguments.
+
+        Raises:
+            ValueError: the processor takes nothing of this size.
+        """
+        return size
+
+    def processed(self, hf_config: Any, modality: str, outputs: Mapping[str, Any], index: int) -> MediaSize | None:
+        """Return the size that counts from the processor's outputs; None where they do not tell."""
+        return None
+
+    def placeholder(self, hf_config: Any, modality: str) -> int:
+        """Return the id of the token that stands for an image or a video in a prompt."""
+        return int(getattr(hf_config, f"{modality}_token_id"))
 
     def units(self, item: Mapping[str, Any]) -> int:
-        """Count the work of the tower for an image that the model gets as `item`, padding included."""
+        """Count the work of the tower for what the model gets as `item`, padding included."""
         return 1
 
-    def pixels(self, outputs: Mapping[str, Any], index: int, plan: TokenPlan) -> Tensor:
+    def pixels(self, modality: str, outputs: Mapping[str, Any], index: int, plan: TokenPlan) -> Tensor:
         """Return the pixels of one image among the processor's outputs, without padding: they seed random draws."""
         pixels: Tensor = outputs["pixel_values"][index]
         return pixels
+
+    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+        """Divide the projector's input `caught` into what the tokens of each image are scored on."""
+        return list(caught)
 
     def split(self, values: Tensor, plan: TokenPlan) -> list[Tensor]:
         """Split values of an image's tokens, `[tokens, ...]` as its tower or projector orders them, into groups."""

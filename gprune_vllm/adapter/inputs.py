@@ -1,19 +1,30 @@
-"""One prompt's images on their way through the multimodal processor, with their plans."""
+"""One prompt's images and videos on their way through the multimodal processor, with their plans."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from vllm.multimodal.parse import ImageProcessorItems
+from transformers.video_utils import VideoMetadata
+from vllm.multimodal.parse import ImageProcessorItems, MultiModalDataItems, VideoProcessorItems
 from vllm.multimodal.processing import PromptUpdateDetails
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import Source, VisualTokenAccount
-from gprune_vllm.plan import PruneSpec, TokenPlan, effective_ratio
+from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan, effective_ratio
+
+PLAN_FIELDS = {"image": "token_plan", "video": "video_token_plan"}
+"""Field of each modality that carries each `PlannedImage` to the model: the int64 tensor of its row, on the CPU."""
+
+
+def planned_in(item: Mapping[str, Any] | None) -> PlannedImage | None:
+    """Read the plan of what the model gets as `item`; None for precomputed embeddings, and where there is no data."""
+    rows = [item[name] for name in PLAN_FIELDS.values() if name in item] if item else []
+    return PlannedImage.of(rows[0].data.tolist()) if rows else None
 
 
 @dataclass
 class PlannedPlaceholders(PromptUpdateDetails):
-    """Placeholder tokens of one image, with the plan they were counted by (None for precomputed embeddings).
+    """Placeholder tokens of one image or video, with the plan they were counted by (None for precomputed embeddings).
 
     Changes against `vllm.multimodal.processing.PromptUpdateDetails` (vLLM 0.32): carries the plan, so that it can
     still be read where vLLM finds the image in its cache.
@@ -23,48 +34,106 @@ class PlannedPlaceholders(PromptUpdateDetails):
 
     @classmethod
     def of(cls, whole: PromptUpdateDetails, plan: TokenPlan | None) -> Self:
-        """Shorten the placeholders of the whole image to those that its plan keeps. They are all alike."""
-        dropped = plan.input - plan.kept if plan is not None else 0
-        return cls(whole.full[: len(whole.full) - dropped], whole.is_embed, plan)
+        """Shorten the placeholders of the whole image to those that its plan keeps.
+
+        They may come in several runs with text between, such as the frames of a video. The tokens of a run are all
+        alike, and each run keeps as many.
+        """
+        if plan is None or not plan.pruned:
+            return cls(whole.full, whole.is_embed, plan)
+        embeds = [True] * len(whole.full) if whole.is_embed is None else whole.is_embed(whole.full).tolist()
+        starts = [place for place, embed in enumerate(embeds) if embed and not (place and embeds[place - 1])]
+        kept, full = plan.kept // len(starts), plan.input // len(starts)
+        dropped = {place for start in starts for place in range(start + kept, start + full)}
+        return cls([token for place, token in enumerate(whole.full) if place not in dropped], whole.is_embed, plan)
+
+    @property
+    def kept(self) -> int:
+        """Visual tokens after pruning."""
+        return len(self.full) if self.plan is None else self.plan.kept
+
+    @property
+    def input(self) -> int:
+        """Visual tokens before pruning."""
+        return len(self.full) if self.plan is None else self.plan.input
+
+    @property
+    def span(self) -> int:
+        """Positions that the visual tokens take where kept ones keep theirs."""
+        return len(self.full) if self.plan is None else self.plan.span
 
 
 @dataclass
 class PlannedInputs(ProcessorInputs):
-    """Inputs of one call of the processor, with the resolved request and the plans of its images.
+    """Inputs of one call of the processor, with the resolved request and the plans of its images and videos.
 
     Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
 
     Attributes:
-        plans: of the images; None for one that vLLM's cache knows by its name only.
-        placeholders: of the images, once they are processed.
+        plans: of each modality; None for what vLLM's cache knows by its name only.
+        placeholders: of each modality, once it is processed.
     """
 
-    plans: list[TokenPlan | None] = field(default_factory=list)
-    placeholders: list[PlannedPlaceholders] = field(default_factory=list)
+    plans: dict[str, list[TokenPlan | None]] = field(default_factory=dict)
+    placeholders: dict[str, list[PlannedPlaceholders]] = field(default_factory=dict)
     spec: PruneSpec = field(default_factory=PruneSpec)
     source: Source = "default"
 
+    @property
+    def known_plans(self) -> list[TokenPlan]:
+        """All plans there are."""
+        return [plan for plans in self.plans.values() for plan in plans if plan is not None]
 
-def sizes_of(inputs: ProcessorInputs) -> list[Any]:
-    """List the sizes of images, None for one that vLLM's cache knows by its name only. Embeddings have no size."""
-    items = inputs.mm_data_items.get("image")
-    if not isinstance(items, ImageProcessorItems):
-        return []
-    return [None if items[index] is None else items.get_image_size(index) for index in range(len(items))]
+    @property
+    def all_placeholders(self) -> list[PlannedPlaceholders]:
+        """Placeholders of all modalities."""
+        return [item for items in self.placeholders.values() for item in items]
+
+
+def sizes_of(items: MultiModalDataItems) -> dict[str, list[MediaSize | None]]:
+    """List the sizes of images and videos, None for what vLLM's cache knows by its name only; embeddings have none."""
+    sizes: dict[str, list[MediaSize | None]] = {}
+    for modality, data in items.items():
+        if isinstance(data, ImageProcessorItems):
+            sizes[modality] = [_image_size(data, index) for index in range(len(data))]
+        elif isinstance(data, VideoProcessorItems):
+            sizes[modality] = [_video_size(data[index]) for index in range(len(data))]
+    return sizes
+
+
+def _image_size(images: ImageProcessorItems, index: int) -> MediaSize | None:
+    if images[index] is None:
+        return None
+    size = images.get_image_size(index)
+    return MediaSize(size.height, size.width)
+
+
+def _video_size(video: Any) -> MediaSize | None:
+    """Size of a video: its frames, or a pair of these with their metadata."""
+    if video is None:
+        return None
+    frames, metadata = video if isinstance(video, tuple) else (video, {})
+    one = VideoProcessorItems([frames])
+    known = {name: metadata.get(name) for name in ("total_num_frames", "fps", "frames_indices")}
+    rate = VideoMetadata(**known).sampled_fps
+    size = one.get_frame_size(0)
+    return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate)
 
 
 def account_of(inputs: PlannedInputs) -> VisualTokenAccount:
-    """Count the visual tokens of a prompt whose images are planned."""
-    plans = [item.plan for item in inputs.placeholders if item.plan is not None]
+    """Count the visual tokens of a prompt whose images and videos are planned."""
+    items = inputs.all_placeholders
+    plans = [item.plan for item in items if item.plan is not None]
     patches = sum(plan.patches for plan in plans)
     ratio = inputs.spec.ratio
     if inputs.spec.budget is not None and patches:
         ratio = effective_ratio(sum(plan.patches_kept for plan in plans), patches)
     return VisualTokenAccount(
-        input=sum(item.plan.input if item.plan else len(item.full) for item in inputs.placeholders),
-        kept=sum(len(item.full) for item in inputs.placeholders),
+        input=sum(item.input for item in items),
+        kept=sum(item.kept for item in items),
         ratio=ratio,
-        images=len(inputs.placeholders),
+        images=len(inputs.placeholders.get("image", [])),
+        videos=len(inputs.placeholders.get("video", [])),
         source=inputs.source,
         method=inputs.spec.method,
         budget=inputs.spec.budget,

@@ -12,13 +12,13 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from gprune_vllm.adapter.config import settings_of
 from gprune_vllm.adapter.family import Family, Layout
+from gprune_vllm.adapter.inputs import PLAN_FIELDS, planned_in
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, request_positions, split_offsets
-from gprune_vllm.adapter.processor import PLAN_FIELD
 from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
 from gprune_vllm.adapter.timing import SelectionTimer, SharedHistogram, metrics_directory
 from gprune_vllm.methods.registry import merges, needs_attention
 from gprune_vllm.methods.selection import Selection
-from gprune_vllm.plan import PlannedImage
+from gprune_vllm.plan import PlannedImage, TokenPlan
 
 Seen = Mapping[str, Tensor]
 """What the tower attended to, by the names of the options of methods that need it."""
@@ -35,9 +35,11 @@ class PruningModel:
 
     Attributes:
         family: of the model.
+        axes: positions of a token in the language model.
     """
 
     family: ClassVar[Family]
+    axes: ClassVar[int] = 1
     config: Any
     language_model: Any
     timer: SelectionTimer | None = None
@@ -57,16 +59,21 @@ class PruningModel:
         self.tower_attention = self.family.attention(self) if self._needs_attention(self.settings.methods) else None
         self.offsets: PositionOffsets | None = None
         if self.settings.prune_positions == "original":
-            self.offsets = PositionOffsets(max_num_tokens, _rotary_positions(self.language_model))
+            self.offsets = PositionOffsets(max_num_tokens, _rotary_positions(self.language_model), self.axes)
 
     @property
     def hidden_size(self) -> int:
-        """Width of an embedding without its offsets."""
+        """Width of what the language model reads of a token."""
         return int(self.config.get_text_config().hidden_size)
 
+    @property
+    def embedding_size(self) -> int:
+        """Width of an embedding without its offsets, what deeper layers read included."""
+        return self.hidden_size
+
     def embed_multimodal(self, **kwargs: object) -> Any:
-        """Embed images, `[kept, hidden_size]` each, pruned ones with their position offsets appended."""
-        rows: Any = kwargs.pop(PLAN_FIELD, ())
+        """Embed images or videos, `[kept, embedding_size]` each, pruned ones with their position offsets appended."""
+        rows: Any = [row for name in PLAN_FIELDS.values() for row in kwargs.pop(name, ())]  # type: ignore[attr-defined]
         planned = [PlannedImage.of(row.tolist()) for row in rows]
         if not any(image.plan.pruned for image in planned):
             return super().embed_multimodal(**kwargs)  # type: ignore[misc]
@@ -86,7 +93,7 @@ class PruningModel:
         """Embed images whole.
 
         Returns:
-            Of each image its embeddings `[input, hidden_size]`, what its tokens are scored on, `[tokens, size]`, and
+            Of each image its embeddings `[input, embedding_size]`, what its tokens are scored on, `[tokens, size]`, and
             what the tower attended to, where a plan needs it.
         """
         with ExitStack() as stack:
@@ -94,7 +101,10 @@ class PruningModel:
             with self.watching(planned) as take:
                 embeddings = super().embed_multimodal(**kwargs)  # type: ignore[misc]
             seen = take()
-        features = embeddings if self.settings.prune_stage == "projector" else caught[0]
+        if self.settings.prune_stage == "projector":
+            features: Sequence[Tensor] = [rows[:, : self.hidden_size] for rows in embeddings]
+        else:
+            features = self.family.features(self, caught[0], planned)
         parts: list[Seen] = [{name: values[i] for name, values in seen.items()} for i in range(len(embeddings))]
         return embeddings, features, parts
 
@@ -116,7 +126,7 @@ class PruningModel:
         """Take the rows of one image that stay.
 
         Args:
-            embeddings: `[input, hidden_size]`, all rows.
+            embeddings: `[input, embedding_size]`, all rows.
             features: `[tokens, size]`, what they are scored on. Methods that merge tokens merge the embeddings.
         """
         layout = self.family.layout(image.plan, embeddings.device)
@@ -126,7 +136,7 @@ class PruningModel:
         else:
             chosen = self.select(self.family.split(features, image.plan), seen, image)
             selections = [Selection.of(*each) for each in zip(rows, (one.index for one in chosen), strict=True)]
-        return self.finish(KeptTokens.of(selections, layout), embeddings[layout.structural], layout)
+        return self.finish(KeptTokens.of(selections, layout), embeddings[layout.structural], layout, image.plan)
 
     def select(self, features: Sequence[Tensor], seen: Seen, image: PlannedImage) -> list[Selection]:
         """Select among the tokens of each group.
@@ -141,10 +151,23 @@ class PruningModel:
         with self.timer.time(device, method) if self.timer else nullcontext():
             return select_groups(features, image.plan, method, of_groups, seed=image.seed, **options)
 
-    def finish(self, kept: KeptTokens, structural: Tensor, layout: Layout) -> Tensor:
+    def finish(self, kept: KeptTokens, structural: Tensor, layout: Layout, plan: TokenPlan) -> Tensor:
         """Lay out the embeddings of an image's kept tokens, and append their offsets where positions are original."""
-        embeddings, offsets = lay_out(kept, structural, layout)
-        return append_offsets(embeddings, offsets) if self.offsets is not None else embeddings
+        embeddings, positions = lay_out(kept, structural, layout)
+        if self.offsets is None:
+            return embeddings
+        return append_offsets(embeddings, self.offsets_of(positions, layout, plan))
+
+    def offsets_of(self, positions: Tensor, layout: Layout, plan: TokenPlan) -> Tensor:
+        """Compute what the positions that vLLM gives an image's kept tokens lack: the tokens dropped before each.
+
+        Args:
+            positions: `[kept]` int64, of the tokens in the unpruned sequence, ascending.
+
+        Returns:
+            `[kept, axes]` int64.
+        """
+        return (positions - torch.arange(len(positions), device=positions.device)).unsqueeze(1)
 
     def scored(self, planned: Sequence[PlannedImage], **kwargs: object) -> tuple[Tensor, Seen]:
         """Return what one image's tokens are scored on, for any of these plans of it, and what the tower attended to.
@@ -185,10 +208,10 @@ class PruningModel:
         """Move the offsets of a batch's visual tokens from their embeddings to where `forward` reads them."""
         assert self.offsets is not None
         embeddings = [] if multimodal_embeddings is None else list(multimodal_embeddings)
-        if is_multimodal is None or all(item.shape[-1] == self.hidden_size for item in embeddings):
+        if is_multimodal is None or all(item.shape[-1] == self.embedding_size for item in embeddings):
             self.offsets.clear()
             return multimodal_embeddings
-        parts = [split_offsets(item, self.hidden_size) for item in embeddings]
+        parts = [split_offsets(item, self.embedding_size, self.axes) for item in embeddings]
         self.offsets.write(torch.cat([offsets for _, offsets in parts]), is_multimodal)
         return [item for item, _ in parts]
 
@@ -207,9 +230,8 @@ class PruningModel:
         )
 
     def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
-        row = mm_kwargs.get(PLAN_FIELD) if mm_kwargs else None
-        if row is not None:  # the tower and the projector see all tokens
-            num_mm_embeds = PlannedImage.of(row.data.tolist()).plan.input
+        if (planned := planned_in(mm_kwargs)) is not None:  # the tower and the projector see all tokens
+            num_mm_embeds = planned.plan.input
         counts: tuple[int, int | None] = super().get_mm_lora_token_counts(  # type: ignore[misc]
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
         )
@@ -229,11 +251,8 @@ def caught_inputs(module: nn.Module) -> Iterator[list[Any]]:
 
 def _dropped(feature: MultiModalFeatureSpec) -> int:
     """Tokens of an image that were dropped; 0 for precomputed embeddings, which have no plan."""
-    row = feature.data.get(PLAN_FIELD) if feature.data is not None else None
-    if row is None:
-        return 0
-    plan = PlannedImage.of(row.data.tolist()).plan
-    return plan.input - plan.kept
+    planned = planned_in(feature.data)
+    return 0 if planned is None else planned.plan.input - planned.plan.kept
 
 
 def _selection_timer(methods: Sequence[str]) -> SelectionTimer | None:

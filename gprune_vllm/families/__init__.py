@@ -9,6 +9,12 @@ if TYPE_CHECKING:
 MODELS = {
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
+    "Qwen2VLForConditionalGeneration": "qwen_vl:GPruneQwen2VLForConditionalGeneration",
+    "Qwen2_5_VLForConditionalGeneration": "qwen_vl:GPruneQwen2_5_VLForConditionalGeneration",
+    "Qwen3VLForConditionalGeneration": "qwen_vl:GPruneQwen3VLForConditionalGeneration",
+    "Qwen3VLMoeForConditionalGeneration": "qwen_vl:GPruneQwen3VLMoeForConditionalGeneration",
+    "Qwen3_5ForConditionalGeneration": "qwen_vl:GPruneQwen3_5ForConditionalGeneration",
+    "Qwen3_5MoeForConditionalGeneration": "qwen_vl:GPruneQwen3_5MoeForConditionalGeneration",
 }
 """For each architecture of vLLM's, the module and the class that take its place."""
 

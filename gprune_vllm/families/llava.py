@@ -15,9 +15,10 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from gprune_vllm.adapter.attention import TowerAttention
 from gprune_vllm.adapter.family import Family, Layout
+from gprune_vllm.adapter.info import PruningInfo
 from gprune_vllm.adapter.model import PruningModel
-from gprune_vllm.adapter.processor import PruningInfo, PruningProcessor
-from gprune_vllm.plan import Group, PruneSpec, TokenPlan
+from gprune_vllm.adapter.processor import PruningProcessor
+from gprune_vllm.plan import Group, MediaSize, PruneSpec, TokenPlan
 
 STRATEGIES = {"clip_vision_model": "default", "siglip_vision_model": "full"}
 """Values of `vision_feature_select_strategy` that leave one token a patch, by tower.
@@ -45,14 +46,14 @@ class Llava(Family):
                 f'Start with --hf-overrides \'{{"vision_feature_select_strategy": "{expected}"}}\'.'
             )
 
-    def plan(self, hf_config: Any, size: tuple[int, int], spec: PruneSpec) -> TokenPlan:
+    def plan(self, hf_config: Any, size: MediaSize, spec: PruneSpec) -> TokenPlan:
         side = patches_per_side(hf_config)
         (kept,) = spec.split(side**2)
         return TokenPlan((Group(side, side, kept),), structural=0, span=side**2, units=1)
 
-    def largest(self, hf_config: Any) -> TokenPlan:
-        side = hf_config.vision_config.image_size
-        return self.plan(hf_config, (side, side), PruneSpec())
+    def largest(self, info: Any, modality: str) -> TokenPlan:
+        side = info.config.vision_config.image_size
+        return self.plan(info.config, MediaSize(side, side), PruneSpec())
 
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
         positions = torch.arange(plan.patches, device=device)
@@ -62,7 +63,7 @@ class Llava(Family):
         projector: nn.Module = model.multi_modal_projector
         return projector
 
-    def image_token(self, hf_config: Any) -> int:
+    def placeholder(self, hf_config: Any, modality: str) -> int:
         return int(hf_config.image_token_index)
 
     def attention(self, model: Any) -> TowerAttention:

@@ -17,12 +17,14 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from gprune_vllm.adapter.encoder_budget import tower_limit
 from gprune_vllm.adapter.family import Layout
+from gprune_vllm.adapter.info import PruningInfo
+from gprune_vllm.adapter.inputs import planned_in
 from gprune_vllm.adapter.model import PruningModel, Seen
-from gprune_vllm.adapter.processor import PLAN_FIELD, PruningInfo, PruningProcessor
+from gprune_vllm.adapter.processor import PruningProcessor
 from gprune_vllm.adapter.pruning import KeptTokens
 from gprune_vllm.families.anyres import largest_plan, plan_tokens
 from gprune_vllm.families.llava import Llava
-from gprune_vllm.plan import PlannedImage, PruneSpec, TokenPlan
+from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 
 
 class LlavaNext(Llava):
@@ -34,11 +36,11 @@ class LlavaNext(Llava):
 
     groups = ("base", "grid")
 
-    def plan(self, hf_config: Any, size: tuple[int, int], spec: PruneSpec) -> TokenPlan:
-        return plan_tokens(size, *_geometry(hf_config), spec)
+    def plan(self, hf_config: Any, size: MediaSize, spec: PruneSpec) -> TokenPlan:
+        return plan_tokens((size.height, size.width), *_geometry(hf_config), spec)
 
-    def largest(self, hf_config: Any) -> TokenPlan:
-        return largest_plan(*_geometry(hf_config))
+    def largest(self, info: Any, modality: str) -> TokenPlan:
+        return largest_plan(*_geometry(info.config))
 
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
         base, grid = plan.groups
@@ -56,7 +58,7 @@ class LlavaNext(Llava):
     def units(self, item: Mapping[str, Any]) -> int:
         return len(item["pixel_values"].data)
 
-    def pixels(self, outputs: Mapping[str, Any], index: int, plan: TokenPlan) -> Tensor:
+    def pixels(self, modality: str, outputs: Mapping[str, Any], index: int, plan: TokenPlan) -> Tensor:
         pixels: Tensor = outputs["pixel_values"][index][: plan.units]  # padded to as many crops as another image has
         return pixels
 
@@ -188,17 +190,18 @@ class GPruneLlavaNextForConditionalGeneration(PruningModel, LlavaNextForConditio
             merged: Tensor = self._merge_image_patch_embeddings(size, rows, strategy="spatial_unpad")
             return merged
         newlines = self.image_newline.expand(image.plan.structural, -1)  # [rows, hidden_size]
-        return self.finish(KeptTokens(rows, kept.positions), newlines, self.family.layout(image.plan, rows.device))
+        layout = self.family.layout(image.plan, rows.device)
+        return self.finish(KeptTokens(rows, kept.positions), newlines, layout, image.plan)
 
     def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
         # Upstream counts crops and ignores the number of embeddings.
         tower, connector = super().get_mm_lora_token_counts(
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
         )
-        row = mm_kwargs.get(PLAN_FIELD) if mm_kwargs else None
-        if row is None or not (plan := PlannedImage.of(row.data.tolist()).plan).pruned or connector is None:
+        planned = planned_in(mm_kwargs)
+        if planned is None or not planned.plan.pruned or connector is None:
             return tower, connector
-        crops = self.family.units(mm_kwargs)
+        crops, plan = self.family.units(mm_kwargs), planned.plan
         if self.settings.prune_stage == "vision":
             return tower // crops * plan.units, plan.patches_kept
         return tower // crops * plan.units, connector // crops * plan.units

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
+from tests.support.families.qwen_vl import WRITERS, QwenOracle
 from tests.support.oracle import Oracle
+from tests.support.oracle_methods import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,14 @@ class FamilyUnderTest:
         module: where vLLM's own class is, in `vllm.model_executor.models`.
         write: writes a tiny checkpoint with random float32 weights into a folder, and returns the folder.
         oracle: the independent computation on such a checkpoint.
+        methods: selection methods that the oracle and the family share.
     """
 
     architecture: str
     module: str
     write: Callable[[Path], Path]
     oracle: type[Oracle]
+    methods: tuple[Method, ...] = get_args(Method)
 
     @contextmanager
     def stock(self) -> Iterator[None]:
@@ -43,7 +48,21 @@ class FamilyUnderTest:
             yield
 
 
+WITHOUT_ATTENTION: tuple[Method, ...] = ("gprune", "l2norm", "divprune", "tome")
+
+
+def _qwen(name: str, architecture: str) -> FamilyUnderTest:
+    module = name.removesuffix("_moe") if name.startswith("qwen3_5") else name
+    return FamilyUnderTest(architecture, module, WRITERS[name], QwenOracle, WITHOUT_ATTENTION)
+
+
 FAMILIES = {
     "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle),
     "llava_next": FamilyUnderTest("LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle),
+    "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
+    "qwen2_5_vl": _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
+    "qwen3_vl": _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration"),
+    "qwen3_vl_moe": _qwen("qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration"),
+    "qwen3_5": _qwen("qwen3_5", "Qwen3_5ForConditionalGeneration"),
+    "qwen3_5_moe": _qwen("qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration"),
 }

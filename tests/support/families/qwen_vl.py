@@ -1,0 +1,335 @@
+"""Qwen-VL under test: checkpoints of a few megabytes, and an oracle in plain Transformers for all of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForImageTextToText,
+    DynamicCache,
+    GenerationConfig,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+    Qwen3VLVideoProcessor,
+)
+
+from evaluation.demo.checkpoint import printable, random_weight, wrapped
+from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, PAD, build_tokenizer
+from tests.support.oracle import Amount, Oracle, Positions, PrunedImage, Stage
+from tests.support.oracle_methods import Group, Kept, Method, Variant, keep, keep_count
+
+VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+TOKENS_PER_IMAGE = 256
+FRAME_RATE = 2.0
+TEMPLATE = CHAT_TEMPLATE.replace("<image>\\n", "<|vision_start|><|image_pad|><|vision_end|>\\n").replace(
+    "            {%- elif content['type'] == 'text' %}",
+    "            {%- elif content['type'] == 'video' %}\n"
+    "                {{- '<|vision_start|><|video_pad|><|vision_end|>\\n' }}\n"
+    "            {%- elif content['type'] == 'text' %}",
+)
+TOWER = {"depth": 3, "num_heads": 2, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
+QWEN2_TOWER = TOWER | {"embed_dim": 64, "hidden_size": 128, "mlp_ratio": 2, "patch_size": 14}
+QWEN2_5_TOWER = TOWER | {
+    **{"hidden_size": 64, "out_hidden_size": 128, "intermediate_size": 128, "patch_size": 14},
+    **{"window_size": 56, "fullatt_block_indexes": [1], "tokens_per_second": 2},
+}
+QWEN3_TOWER = TOWER | {
+    **{"depth": 4, "hidden_size": 64, "out_hidden_size": 128, "intermediate_size": 128, "patch_size": 16},
+    **{"num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]},
+}
+TEXT = {
+    **{"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4},
+    **{"num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 4096, "tie_word_embeddings": False},
+    **{"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END, "sliding_window": None},
+}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "decoder_sparse_step": 1}
+LINEAR = {
+    **{"linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 1},
+    **{"linear_num_value_heads": 2, "linear_conv_kernel_dim": 4, "mamba_ssm_dtype": "float32"},
+    "layer_types": ["linear_attention", "full_attention"] * 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the models of one generation share.
+
+    Attributes:
+        name: of Transformers' classes, without "Config", "Processor" and so on.
+        processor: name of the processor's classes.
+        tower: configuration of the tower.
+        text: what the language model's configuration has beyond `TEXT`.
+        rope: parameters of the rotary embedding.
+        video_processor: class of the video processor.
+        dtype: of the weights.
+    """
+
+    name: str
+    processor: str
+    tower: dict[str, Any]
+    text: dict[str, Any]
+    rope: dict[str, Any]
+    video_processor: type = Qwen3VLVideoProcessor
+    dtype: str = "float32"
+
+
+SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
+INTERLEAVED = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
+PARTIAL = INTERLEAVED | {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.25}
+GENERATIONS = {
+    "qwen2_vl": Generation("Qwen2VL", "Qwen2VL", QWEN2_TOWER, {}, SECTIONS, Qwen2VLVideoProcessor),
+    "qwen2_5_vl": Generation("Qwen2_5_VL", "Qwen2_5_VL", QWEN2_5_TOWER, {}, SECTIONS, Qwen2VLVideoProcessor),
+    "qwen3_vl": Generation("Qwen3VL", "Qwen3VL", QWEN3_TOWER, {}, INTERLEAVED),
+    "qwen3_vl_moe": Generation("Qwen3VLMoe", "Qwen3VL", QWEN3_TOWER, EXPERTS, INTERLEAVED),
+    "qwen3_5": Generation(
+        "Qwen3_5", "Qwen3VL", QWEN3_TOWER | {"deepstack_visual_indexes": []}, LINEAR, PARTIAL, dtype="bfloat16"
+    ),
+    "qwen3_5_moe": Generation(
+        "Qwen3_5Moe",
+        "Qwen3VL",
+        QWEN3_TOWER | {"deepstack_visual_indexes": []},
+        LINEAR | EXPERTS | {"shared_expert_intermediate_size": 64},
+        PARTIAL,
+        dtype="bfloat16",
+    ),
+}
+
+
+def write_qwen(generation: Generation, folder: Path) -> Path:
+    """Write a Qwen-VL of a few megabytes with random weights into a folder, and return the folder."""
+    folder.mkdir(parents=True)
+    tokenizer = build_tokenizer()
+    tokenizer.add_special_tokens(list(VISION_TOKENS))
+    config = _config(generation, tokenizer)
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{generation.name}ForConditionalGeneration")(config)
+    _randomise(model, tokenizer)
+    model.to(getattr(torch, generation.dtype)).save_pretrained(folder)
+    GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
+    _processor(generation, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def _config(generation: Generation, tokenizer: Tokenizer) -> Any:
+    ids = {name: tokenizer.token_to_id(token) for name, token in zip(_ID_NAMES, VISION_TOKENS, strict=True)}
+    text = TEXT | generation.text | {"vocab_size": tokenizer.get_vocab_size(), "rope_parameters": generation.rope}
+    return getattr(transformers, f"{generation.name}Config")(
+        architectures=[f"{generation.name}ForConditionalGeneration"],
+        text_config=text,
+        vision_config=generation.tower,
+        tie_word_embeddings=False,
+        dtype=generation.dtype,
+        **ids,
+    )
+
+
+_ID_NAMES = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+
+
+def _processor(generation: Generation, tokenizer: Tokenizer) -> Any:
+    side = generation.tower["patch_size"]
+    size = {"shortest_edge": (2 * side) ** 2, "longest_edge": (2 * side) ** 2 * TOKENS_PER_IMAGE}
+    shape = {"patch_size": side, "merge_size": 2, "temporal_patch_size": 2, "size": size}
+    return getattr(transformers, f"{generation.processor}Processor")(
+        Qwen2VLImageProcessor(**shape),
+        wrapped(tokenizer, 4096),
+        generation.video_processor(**shape),
+        chat_template=TEMPLATE,
+    )
+
+
+@torch.no_grad()
+def _randomise(model: Any, tokenizer: Tokenizer) -> None:
+    """Draw weights that make answers differ from image to image. What is no matrix stays as Transformers draws it."""
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2 and name.endswith("weight"):
+            weight.copy_(random_weight(name, weight.shape, generator))
+    model.lm_head.weight[~printable(tokenizer)] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tokens of one frame of an image or video.
+
+    Attributes:
+        places: int64 [n], in the unpruned prompt.
+        units: [n, d], what the merger reads of each.
+        embeddings: [n, levels * d], what it makes of each, what deeper layers read included.
+    """
+
+    places: torch.Tensor
+    units: torch.Tensor
+    embeddings: torch.Tensor
+
+
+class QwenOracle(Oracle):
+    """Greedy generation of Qwen-VL with pruned images and videos."""
+
+    model_class = AutoModelForImageTextToText
+
+    def prune_one(
+        self, pixels: torch.Tensor, size: list[int], amount: Amount, stage: Stage, how: tuple[Method, Variant]
+    ) -> PrunedImage:
+        raise NotImplementedError  # several images are not a batch here
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        images: list[Image.Image],
+        prompt: str,
+        ratio: float,
+        *,
+        stage: Stage = "vision",
+        positions: Positions = "original",
+        variant: Variant = "released",
+        method: Method = "gprune",
+        budget: int | None = None,
+        max_new_tokens: int = 16,
+        videos: Sequence[np.ndarray] = (),
+    ) -> list[tuple[int, float]]:
+        inputs = self._inputs(images, videos, prompt)
+        embeddings, position_ids = self._embed(inputs["input_ids"][0].tolist()), self._positions(inputs)
+        levels = embeddings.new_zeros(len(embeddings), 0)
+        stays = torch.ones(len(embeddings), dtype=torch.bool)
+        for parts in self._items(inputs):
+            for part in parts:
+                count = keep_count(len(part.places), ratio)
+                count = count if budget is None else max(1, min(len(part.places), budget // len(parts)))
+                index, rows = self._keep(part, count, stage, method, variant)
+                if not levels.shape[1]:
+                    levels = embeddings.new_zeros(len(embeddings), rows.shape[1] - embeddings.shape[1])
+                kept = part.places[index]
+                embeddings[kept], levels[kept] = rows.split([embeddings.shape[1], levels.shape[1]], dim=1)
+                stays[part.places] = False
+                stays[kept] = True
+        next_position = int(position_ids.max()) + 1
+        if positions == "contiguous":
+            position_ids, next_position = self._contiguous(position_ids, stays, inputs)
+        visual = inputs["mm_token_type_ids"][0] > 0
+        first = (embeddings[stays], position_ids[:, stays], visual[stays], levels[stays & visual])
+        return self._continue(*first, next_position, max_new_tokens)
+
+    def _inputs(self, images: list[Image.Image], videos: Sequence[np.ndarray], prompt: str) -> Any:
+        metadata = [
+            {"fps": FRAME_RATE, "total_num_frames": len(video), "frames_indices": list(range(len(video)))}
+            for video in videos
+        ]
+        extra = {"videos": list(videos), "video_metadata": metadata, "do_sample_frames": False} if metadata else {}
+        return self.processor(
+            text=[prompt], images=images or None, return_tensors="pt", return_mm_token_type_ids=True, **extra
+        )
+
+    def _positions(self, inputs: Any) -> torch.Tensor:
+        """Positions of the unpruned prompt, int64 [3, n]."""
+        names = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw", "second_per_grid_ts")
+        positions, _ = self.model.model.get_rope_index(**{name: inputs[name] for name in names if name in inputs})
+        return torch.as_tensor(positions[:, 0])
+
+    def _contiguous(
+        self, positions: torch.Tensor, stays: torch.Tensor, inputs: Any
+    ) -> tuple[torch.Tensor, int]:
+        """Positions where the kept tokens of a run follow one another, and the one that comes next."""
+        kinds, new, place, shift = inputs["mm_token_type_ids"][0], positions.clone(), 0, 0
+        while place < len(kinds):
+            end = place + 1
+            while end < len(kinds) and kinds[end] == kinds[place]:
+                end += 1
+            run = slice(place, end)
+            if kinds[place] and not stays[run].all():
+                kept = int(stays[run].sum())
+                new[:, run] = positions[0, place] - shift
+                new[:, run][:, stays[run]] += torch.arange(kept)
+                shift += int(positions[:, run].max() - positions[:, run].min()) + 1 - kept
+            else:
+                new[:, run] -= shift
+            place = end
+        return new, int(new[:, stays].max()) + 1
+
+    def _items(self, inputs: Any) -> Iterator[list[Part]]:
+        """The parts of each image and of each video."""
+        for kind, (grids, pixels) in enumerate(
+            [("image_grid_thw", "pixel_values"), ("video_grid_thw", "pixel_values_videos")], 1
+        ):
+            if grids not in inputs:
+                continue
+            places = (inputs["mm_token_type_ids"][0] == kind).nonzero().flatten()
+            patches = inputs[pixels].split(inputs[grids].prod(-1).tolist())
+            tokens = places.split((inputs[grids].prod(-1) // 4).tolist())
+            for grid, part, where in zip(inputs[grids], patches, tokens, strict=True):
+                units, embeddings = self._read(part, grid)
+                size = len(where) // int(grid[0])
+                yield [
+                    Part(*values)
+                    for values in zip(where.split(size), units.split(size), embeddings.split(size), strict=True)
+                ]
+
+    def _read(self, pixels: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the merger reads of each token, and what it and its like make of it."""
+        tower, caught = self.model.model.visual, []
+        handle = tower.merger.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0]))
+        output = tower(pixels.to(tower.dtype), grid_thw=grid[None], return_dict=True)
+        handle.remove()
+        units = caught[0].reshape(-1, 4 * caught[0].shape[-1])
+        if hasattr(tower, "window_size"):
+            from transformers.vision_utils import get_vision_window_index
+
+            windows, _ = get_vision_window_index(
+                grid[None], tower.spatial_merge_size, tower.window_size, tower.patch_size
+            )
+            units = units[windows.argsort()]
+        levels = getattr(output, "deepstack_features", None) or []
+        return units, torch.cat([output.pooler_output, *levels], dim=-1)
+
+    def _keep(self, part: Part, count: int, stage: Stage, method: Method, variant: Variant) -> Kept:
+        """The tokens of a part that stay, and their embeddings."""
+        if method == "tome":
+            return keep(Group(part.embeddings, part.units, part.units), count, method, variant)
+        width = self.config.text_config.hidden_size
+        scored = part.units if stage == "vision" else part.embeddings[:, :width]
+        index, _ = keep(Group(scored.float(), scored, scored), count, method, variant)
+        return index, part.embeddings[index]
+
+    def _continue(
+        self,
+        embeddings: torch.Tensor,
+        positions: torch.Tensor,
+        visual: torch.Tensor,
+        levels: torch.Tensor,
+        position: int,
+        max_new_tokens: int,
+    ) -> list[tuple[int, float]]:
+        cache, answer = DynamicCache(config=self.config.text_config), []
+        deeper: dict[str, Any] = {}
+        if levels.shape[1]:
+            parts = levels.split(embeddings.shape[1], dim=1)
+            deeper = {"visual_pos_masks": visual[None], "deepstack_visual_embeds": list(parts)}
+        while len(answer) < max_new_tokens:
+            mask = torch.ones(1, cache.get_seq_length() + len(embeddings), dtype=torch.long)
+            states = self.model.model.language_model(
+                inputs_embeds=embeddings[None],
+                position_ids=positions[:, None],
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+                **deeper,
+            ).last_hidden_state[0, -1]
+            logprob, token = self.model.lm_head(states).double().log_softmax(dim=-1).max(dim=-1)
+            answer.append((int(token), float(logprob)))
+            if int(token) == self.config.text_config.eos_token_id:
+                break
+            embeddings, positions, deeper = self._embed([int(token)]), torch.full((3, 1), position), {}
+            position += 1
+        return answer
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    name: partial(write_qwen, generation) for name, generation in GENERATIONS.items()
+}
