@@ -69,8 +69,8 @@ class Family(ABC):
         """Lay out the unpruned sequence of an image or a video."""
 
     @abstractmethod
-    def projector(self, model: Any) -> nn.Module:
-        """Return the module whose input tokens are scored on."""
+    def projector(self, model: Any) -> tuple[nn.Module, str]:
+        """Name the module whose input tokens are scored on: its parent and the parent's attribute."""
 
     def resized(self, info: Any, modality: str, size: MediaSize, kwargs: Mapping[str, object]) -> MediaSize:
         """Return the size that counts: by default that of the image itself.

@@ -97,7 +97,7 @@ class PruningModel:
             what the tower attended to, where a plan needs it.
         """
         with ExitStack() as stack:
-            caught = stack.enter_context(caught_inputs(self.family.projector(self)))
+            caught = stack.enter_context(caught_inputs(*self.family.projector(self)))
             with self.watching(planned) as take:
                 embeddings = super().embed_multimodal(**kwargs)  # type: ignore[misc]
             seen = take()
@@ -238,15 +238,31 @@ class PruningModel:
         return counts
 
 
+class _Listener(nn.Module):
+    """Stands in for a module and keeps what it is called with."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self.caught = module, []  # type: ignore[var-annotated]
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        self.caught.append(inputs[0])
+        return self.module(*inputs, **options)
+
+
 @contextmanager
-def caught_inputs(module: nn.Module) -> Iterator[list[Any]]:
-    """Collect the first argument of each call of a module inside."""
-    caught: list[Any] = []
-    handle = module.register_forward_pre_hook(lambda _, arguments: caught.append(arguments[0]))
+def caught_inputs(parent: nn.Module, name: str) -> Iterator[list[Any]]:
+    """Collect the first argument of each call of a module's child inside.
+
+    A hook would not do: a module that vLLM may compile (`support_torch_compile`) calls none.
+    """
+    module = getattr(parent, name)
+    listener = _Listener(module)
+    setattr(parent, name, listener)
     try:
-        yield caught
+        yield listener.caught
     finally:
-        handle.remove()
+        setattr(parent, name, module)
 
 
 def _dropped(feature: MultiModalFeatureSpec) -> int:

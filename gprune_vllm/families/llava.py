@@ -59,9 +59,8 @@ class Llava(Family):
         positions = torch.arange(plan.patches, device=device)
         return Layout([positions], positions[:0])
 
-    def projector(self, model: Any) -> nn.Module:
-        projector: nn.Module = model.multi_modal_projector
-        return projector
+    def projector(self, model: Any) -> tuple[nn.Module, str]:
+        return model, "multi_modal_projector"
 
     def placeholder(self, hf_config: Any, modality: str) -> int:
         return int(hf_config.image_token_index)

@@ -99,9 +99,8 @@ class Qwen2VL(Family):
         positions = torch.arange(plan.patches, device=device)
         return Layout([positions], positions[:0])
 
-    def projector(self, model: Any) -> nn.Module:
-        merger: nn.Module = model.visual.merger
-        return merger
+    def projector(self, model: Any) -> tuple[nn.Module, str]:
+        return model.visual, "merger"
 
     def units(self, item: Mapping[str, Any]) -> int:
         grid = item["image_grid_thw"] if "image_grid_thw" in item else item["video_grid_thw"]
