@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import (
     AutoModelForImageTextToText,
@@ -49,7 +50,10 @@ TEXT = {
     **{"num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 4096, "tie_word_embeddings": False},
     **{"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END, "sliding_window": None},
 }
-EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "decoder_sparse_step": 1}
+EXPERTS = {
+    **{"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96, "decoder_sparse_step": 1},
+    "norm_topk_prob": True,
+}
 LINEAR = {
     **{"linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 1},
     **{"linear_num_value_heads": 2, "linear_conv_kernel_dim": 4, "mamba_ssm_dtype": "float32"},
@@ -112,6 +116,8 @@ def write_qwen(generation: Generation, folder: Path) -> Path:
     model = getattr(transformers, f"{generation.name}ForConditionalGeneration")(config)
     _randomise(model, tokenizer)
     model.to(getattr(torch, generation.dtype)).save_pretrained(folder)
+    if generation.name == "Qwen3VLMoe":
+        _transpose_experts(folder / "model.safetensors")
     GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
     _processor(generation, tokenizer).save_pretrained(folder)
     return folder
@@ -153,6 +159,13 @@ def _randomise(model: Any, tokenizer: Tokenizer) -> None:
         if weight.ndim == 2 and name.endswith("weight"):
             weight.copy_(random_weight(name, weight.shape, generator))
     model.lm_head.weight[~printable(tokenizer)] = 0.0
+
+
+def _transpose_experts(file: Path) -> None:
+    """Store experts as published checkpoints do, which Transformers undoes where it loads them."""
+    weights = load_file(file)
+    experts = {name: weight.transpose(1, 2).contiguous() for name, weight in weights.items() if ".experts." in name}
+    save_file(weights | experts, file, metadata={"format": "pt"})
 
 
 @dataclass(frozen=True, slots=True)
