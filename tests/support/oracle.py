@@ -42,6 +42,8 @@ class Oracle(ABC):
     """
 
     model_class: ClassVar[Any]
+    rounded = False
+    """Whether the engine must compute in bfloat16. Greedy answers then diverge: only `generate`'s `forced` compares."""
 
     def __init__(self, checkpoint: str | Path, dtype: torch.dtype = torch.float32) -> None:
         self.processor = AutoProcessor.from_pretrained(checkpoint)

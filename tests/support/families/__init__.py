@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 from unittest import mock
@@ -10,7 +11,7 @@ from unittest import mock
 from evaluation.demo.checkpoint import write_checkpoint
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
-from tests.support.families.qwen_vl import WRITERS, QwenOracle
+from tests.support.families.qwen_vl import GENERATIONS, QwenOracle, write_qwen
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
 
@@ -25,6 +26,7 @@ class FamilyUnderTest:
         write: writes a tiny checkpoint with random float32 weights into a folder, and returns the folder.
         oracle: the independent computation on such a checkpoint.
         methods: selection methods that the oracle and the family share.
+        dtype: that the engine computes in.
     """
 
     architecture: str
@@ -32,6 +34,7 @@ class FamilyUnderTest:
     write: Callable[[Path], Path]
     oracle: type[Oracle]
     methods: tuple[Method, ...] = get_args(Method)
+    dtype: str = "float32"
 
     @contextmanager
     def stock(self) -> Iterator[None]:
@@ -53,7 +56,8 @@ WITHOUT_ATTENTION: tuple[Method, ...] = ("gprune", "l2norm", "divprune", "tome")
 
 def _qwen(name: str, architecture: str) -> FamilyUnderTest:
     module = name.removesuffix("_moe") if name.startswith("qwen3_5") else name
-    return FamilyUnderTest(architecture, module, WRITERS[name], QwenOracle, WITHOUT_ATTENTION)
+    dtype = GENERATIONS[name].dtype
+    return FamilyUnderTest(architecture, module, partial(write_qwen, name), QwenOracle, WITHOUT_ATTENTION, dtype)
 
 
 FAMILIES = {

@@ -1,8 +1,7 @@
 """Qwen-VL under test: checkpoints of a few megabytes, and an oracle in plain Transformers for all of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +37,51 @@ TEMPLATE = CHAT_TEMPLATE.replace("<image>\\n", "<|vision_start|><|image_pad|><|v
 TOWER = {"depth": 3, "num_heads": 2, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
 QWEN2_TOWER = TOWER | {"embed_dim": 64, "hidden_size": 128, "mlp_ratio": 2, "patch_size": 14}
 QWEN2_5_TOWER = TOWER | {
-    **{"hidden_size": 64, "out_hidden_size": 128, "intermediate_size": 128, "patch_size": 14},
-    **{"window_size": 56, "fullatt_block_indexes": [1], "tokens_per_second": 2},
+    "hidden_size": 64,
+    "out_hidden_size": 128,
+    "intermediate_size": 128,
+    "patch_size": 14,
+    "window_size": 56,
+    "fullatt_block_indexes": [1],
+    "tokens_per_second": 2,
 }
 QWEN3_TOWER = TOWER | {
-    **{"depth": 4, "hidden_size": 64, "out_hidden_size": 128, "intermediate_size": 128, "patch_size": 16},
-    **{"num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]},
+    "depth": 4,
+    "hidden_size": 64,
+    "out_hidden_size": 128,
+    "intermediate_size": 128,
+    "patch_size": 16,
+    "num_position_embeddings": 256,
+    "deepstack_visual_indexes": [0, 1, 2],
 }
 TEXT = {
-    **{"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4},
-    **{"num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 4096, "tie_word_embeddings": False},
-    **{"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END, "sliding_window": None},
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+    "pad_token_id": PAD,
+    "bos_token_id": BEGIN,
+    "eos_token_id": END,
+    "sliding_window": None,
 }
 EXPERTS = {
-    **{"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96, "decoder_sparse_step": 1},
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 96,
+    "decoder_sparse_step": 1,
     "norm_topk_prob": True,
 }
 LINEAR = {
-    **{"linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 1},
-    **{"linear_num_value_heads": 2, "linear_conv_kernel_dim": 4, "mamba_ssm_dtype": "float32"},
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 1,
+    "linear_num_value_heads": 2,
+    "linear_conv_kernel_dim": 4,
+    "mamba_ssm_dtype": "float32",
     "layer_types": ["linear_attention", "full_attention"] * 2,
 }
 
@@ -106,8 +131,9 @@ GENERATIONS = {
 }
 
 
-def write_qwen(generation: Generation, folder: Path) -> Path:
-    """Write a Qwen-VL of a few megabytes with random weights into a folder, and return the folder."""
+def write_qwen(name: str, folder: Path) -> Path:
+    """Write a Qwen-VL of a few megabytes, one of `GENERATIONS`, into a folder, and return the folder."""
+    generation = GENERATIONS[name]
     folder.mkdir(parents=True)
     tokenizer = build_tokenizer()
     tokenizer.add_special_tokens(list(VISION_TOKENS))
@@ -188,6 +214,10 @@ class QwenOracle(Oracle):
 
     model_class = AutoModelForImageTextToText
 
+    @property
+    def rounded(self) -> bool:  # type: ignore[override]
+        return self.config.model_type.startswith("qwen3_5")  # vLLM computes its linear layers in bfloat16 only
+
     def prune_one(
         self, pixels: torch.Tensor, size: list[int], amount: Amount, stage: Stage, how: tuple[Method, Variant]
     ) -> PrunedImage:
@@ -207,7 +237,9 @@ class QwenOracle(Oracle):
         budget: int | None = None,
         max_new_tokens: int = 16,
         videos: Sequence[np.ndarray] = (),
+        forced: Sequence[int] = (),
     ) -> list[tuple[int, float]]:
+        """As of the base class. `forced` tokens are taken in place of the likeliest ones."""
         inputs = self._inputs(images, videos, prompt)
         embeddings, position_ids = self._embed(inputs["input_ids"][0].tolist()), self._positions(inputs)
         levels = embeddings.new_zeros(len(embeddings), 0)
@@ -228,7 +260,7 @@ class QwenOracle(Oracle):
             position_ids, next_position = self._contiguous(position_ids, stays, inputs)
         visual = inputs["mm_token_type_ids"][0] > 0
         first = (embeddings[stays], position_ids[:, stays], visual[stays], levels[stays & visual])
-        return self._continue(*first, next_position, max_new_tokens)
+        return self._continue(*first, next_position, forced or [None] * max_new_tokens)
 
     def _inputs(self, images: list[Image.Image], videos: Sequence[np.ndarray], prompt: str) -> Any:
         metadata = [
@@ -246,9 +278,7 @@ class QwenOracle(Oracle):
         positions, _ = self.model.model.get_rope_index(**{name: inputs[name] for name in names if name in inputs})
         return torch.as_tensor(positions[:, 0])
 
-    def _contiguous(
-        self, positions: torch.Tensor, stays: torch.Tensor, inputs: Any
-    ) -> tuple[torch.Tensor, int]:
+    def _contiguous(self, positions: torch.Tensor, stays: torch.Tensor, inputs: Any) -> tuple[torch.Tensor, int]:
         """Positions where the kept tokens of a run follow one another, and the one that comes next."""
         kinds, new, place, shift = inputs["mm_token_type_ids"][0], positions.clone(), 0, 0
         while place < len(kinds):
@@ -317,14 +347,14 @@ class QwenOracle(Oracle):
         visual: torch.Tensor,
         levels: torch.Tensor,
         position: int,
-        max_new_tokens: int,
+        forced: Sequence[int | None],
     ) -> list[tuple[int, float]]:
         cache, answer = DynamicCache(config=self.config.text_config), []
         deeper: dict[str, Any] = {}
         if levels.shape[1]:
             parts = levels.split(embeddings.shape[1], dim=1)
             deeper = {"visual_pos_masks": visual[None], "deepstack_visual_embeds": list(parts)}
-        while len(answer) < max_new_tokens:
+        for token in forced:
             mask = torch.ones(1, cache.get_seq_length() + len(embeddings), dtype=torch.long)
             states = self.model.model.language_model(
                 inputs_embeds=embeddings[None],
@@ -334,15 +364,11 @@ class QwenOracle(Oracle):
                 use_cache=True,
                 **deeper,
             ).last_hidden_state[0, -1]
-            logprob, token = self.model.lm_head(states).double().log_softmax(dim=-1).max(dim=-1)
-            answer.append((int(token), float(logprob)))
-            if int(token) == self.config.text_config.eos_token_id:
+            logprobs = self.model.lm_head(states).double().log_softmax(dim=-1)
+            token = int(logprobs.argmax()) if token is None else token
+            answer.append((token, float(logprobs[token])))
+            if token == self.config.text_config.eos_token_id:
                 break
-            embeddings, positions, deeper = self._embed([int(token)]), torch.full((3, 1), position), {}
+            embeddings, positions, deeper = self._embed([token]), torch.full((3, 1), position), {}
             position += 1
         return answer
-
-
-WRITERS: dict[str, Callable[[Path], Path]] = {
-    name: partial(write_qwen, generation) for name, generation in GENERATIONS.items()
-}
