@@ -64,6 +64,18 @@ class Engine:
         )
         return _answer(output)
 
+    def ask_prompt(
+        self, prompt: str, media: dict[str, list[Any]], ratio: float, max_tokens: int = 16, **pruning: Any
+    ) -> Answer:
+        """Ask greedily about images and videos, for each of which `prompt` has a place."""
+        asked = {
+            "prompt": prompt,
+            "multi_modal_data": {modality: items for modality, items in media.items() if items},
+            "mm_processor_kwargs": {"prune_ratio": ratio, **pruning},
+        }
+        (output,) = self._llm.generate([asked], _sampling(max_tokens), use_tqdm=False)
+        return _answer(output)
+
     def ask_together(
         self, prompt: str, asked: Sequence[tuple[Image.Image, float]], max_tokens: int = 16
     ) -> list[Answer]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoProcessor, DynamicCache
@@ -50,9 +51,10 @@ class Oracle(ABC):
         self.model = self.model_class.from_pretrained(checkpoint, dtype=dtype, attn_implementation="eager").eval()
         self.config = self.model.config
 
-    def chat(self, *content: str | Image.Image, system: str | None = None) -> str:
-        """The prompt for one user message of texts and images in the given order."""
-        parts = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in content]
+    def chat(self, *content: str | Image.Image | np.ndarray, system: str | None = None) -> str:
+        """The prompt for one user message of texts, images and videos in the given order."""
+        kinds = {str: "text", np.ndarray: "video"}
+        parts = [{"type": kinds.get(type(part), "image"), "text": part} for part in content]
         messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
         messages.append({"role": "user", "content": parts})
         return str(self.processor.apply_chat_template(messages, add_generation_prompt=True))

@@ -54,6 +54,12 @@ def generated(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(colours.clip(0, 255).astype(np.uint8))
 
 
+def generated_video(width: int, height: int, frames: int, seed: int = 0) -> np.ndarray:
+    """A window that wanders over a generated image, uint8 [frames, height, width, 3]."""
+    scene = np.asarray(generated(width + 8 * frames, height + 4 * frames, seed))
+    return np.stack([scene[4 * step : 4 * step + height, 8 * step : 8 * step + width] for step in range(frames)])
+
+
 def generated_sizes() -> dict[str, Image.Image]:
     """One generated image for each name in SIZES."""
     return {name: generated(*size) for name, size in SIZES.items()}

@@ -6,12 +6,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support import photos
 from tests.support.agreement import assert_agreement, assert_expected
 from tests.support.engine import Engine, engine
-from tests.support.families import FamilyUnderTest
+from tests.support.families import CROWD, FamilyUnderTest
+from tests.support.families.qwen_vl import metadata_of
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
 from tests.support.questions import QUESTION, same
@@ -19,14 +22,21 @@ from tests.support.questions import QUESTION, same
 pytestmark = pytest.mark.xdist_group("engines")
 
 CHUNK = 128
-BLOCK, CROWD, LONG = 64, 4, 44
-"""Tokens in a block of the KV cache, requests at once, and tokens of their answers, too long for one block."""
+LONG = 44
+"""Tokens of an answer that is too long for one block of the KV cache of `FamilyUnderTest.block` tokens."""
 SECOND = os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1"
 """Whether engines have vLLM's second model runner: see `tests.support.second_runner`."""
 IMAGES = {
     "photo": [photos.china()],
     "narrow": [photos.generated(700, 23)],
     "two photos": [photos.flower(), photos.generated(100, 300)],
+}
+VIDEO = photos.generated_video(160, 120, 6)
+VIDEOS = {
+    "video": [VIDEO],
+    "image, video": [photos.china(), VIDEO],
+    "video, image, video": [VIDEO, photos.flower(), photos.generated_video(100, 200, 3)],
+    "last": [QUESTION, photos.flower(), VIDEO],
 }
 RATIOS = [0.0, 0.5, 0.9]
 PAIRS = [*product(IMAGES, RATIOS)]
@@ -60,8 +70,26 @@ def test_budgets_agree_with_the_oracle(asked: Engine, second_opinion: Oracle, bu
     assert_agreement(asked, second_opinion, IMAGES["photo"], budget=budget)
 
 
-def test_prefixes_found_in_the_cache_change_nothing(asked: Engine, second_opinion: Oracle) -> None:
-    question = "Is it day or night? " * 8
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("order", VIDEOS)
+def test_videos_agree_with_the_oracle(
+    asked: Engine, second_opinion: Any, family: FamilyUnderTest, order: str, ratio: float
+) -> None:
+    if not family.videos:
+        pytest.skip("the family takes no videos")
+    content = VIDEOS[order]
+    images = [part for part in content if isinstance(part, Image.Image)]
+    videos = [part for part in content if isinstance(part, np.ndarray)]
+    media = {"image": images, "video": [(video, metadata_of(video)) for video in videos]}
+    prompt = second_opinion.chat(*content, *([] if order == "last" else [QUESTION]))
+    answer = asked.ask_prompt(prompt, media, ratio)
+    assert_expected(answer, second_opinion, images, prompt, ratio, videos=videos)
+
+
+def test_prefixes_found_in_the_cache_change_nothing(
+    asked: Engine, second_opinion: Oracle, family: FamilyUnderTest
+) -> None:
+    question = "Is it day or night? ".ljust(family.block + 100, "?")
     first = assert_agreement(asked, second_opinion, IMAGES["two photos"], 0.5, question)
     again = assert_agreement(asked, second_opinion, IMAGES["two photos"], 0.5, question + "Or neither?")
     assert first.cached_tokens < again.cached_tokens
@@ -109,9 +137,10 @@ def test_preempted_requests_resume_where_they_were(
     second_opinion: Oracle, family: FamilyUnderTest, model: Path
 ) -> None:
     images, ratio = IMAGES["photo"], 0.9
-    prompt = second_opinion.chat(*images, QUESTION)
-    few: dict[str, Any] = {"num_gpu_blocks_override": CROWD + 2, "block_size": BLOCK, "max_model_len": BLOCK * 4}
+    prompt = second_opinion.chat(*images, QUESTION.ljust(len(QUESTION) + family.block - 64, "?"))
+    few: dict[str, Any] = {"num_gpu_blocks_override": family.crowding, "max_model_len": 4 * family.block}
     few |= {"enable_prefix_caching": False, "dtype": family.dtype}
+    few |= {} if family.linear else {"block_size": family.block}
     with engine(model, disable_log_stats=False, **few) as crowded:
         answers = crowded.ask_together(prompt, [(images[0], ratio)] * CROWD, LONG)
         assert crowded.preemptions > 0  # each request begins with one block, and asks for another

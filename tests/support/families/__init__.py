@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -14,6 +14,9 @@ from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.families.qwen_vl import GENERATIONS, QwenOracle, write_qwen
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
+
+CROWD = 4
+"""Requests at once in a test of preemption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class FamilyUnderTest:
         oracle: the independent computation on such a checkpoint.
         methods: selection methods that the oracle and the family share.
         dtype: that the engine computes in.
+        block: tokens in a block of the KV cache, which vLLM chooses itself for a decoder with linear attention.
+        crowding: blocks in which the requests of `CROWD` find room at first, but not for long.
     """
 
     architecture: str
@@ -35,6 +40,18 @@ class FamilyUnderTest:
     oracle: type[Oracle]
     methods: tuple[Method, ...] = get_args(Method)
     dtype: str = "float32"
+    block: int = 64
+    crowding: int = CROWD + 2
+
+    @property
+    def videos(self) -> bool:
+        """Whether the family takes videos."""
+        return self.oracle is QwenOracle
+
+    @property
+    def linear(self) -> bool:
+        """Whether layers of the decoder have linear attention."""
+        return self.block > 64
 
     @contextmanager
     def stock(self) -> Iterator[None]:
@@ -56,8 +73,10 @@ WITHOUT_ATTENTION: tuple[Method, ...] = ("gprune", "l2norm", "divprune", "tome")
 
 def _qwen(name: str, architecture: str) -> FamilyUnderTest:
     module = name.removesuffix("_moe") if name.startswith("qwen3_5") else name
-    dtype = GENERATIONS[name].dtype
-    return FamilyUnderTest(architecture, module, partial(write_qwen, name), QwenOracle, WITHOUT_ATTENTION, dtype)
+    family = FamilyUnderTest(architecture, module, partial(write_qwen, name), QwenOracle, WITHOUT_ATTENTION)
+    if name.startswith("qwen3_5"):  # a block of each request for its linear layers, and one for the others
+        return replace(family, dtype=GENERATIONS[name].dtype, block=640, crowding=2 * CROWD + 1)
+    return family
 
 
 FAMILIES = {

@@ -209,6 +209,19 @@ class Part:
     embeddings: torch.Tensor
 
 
+def metadata_of(video: np.ndarray) -> dict[str, Any]:
+    """What vLLM and Transformers want to know about a video [frames, height, width, 3]."""
+    seconds = len(video) / FRAME_RATE
+    return {
+        "fps": FRAME_RATE,
+        "duration": seconds,
+        "total_num_frames": len(video),
+        "frames_indices": list(range(len(video))),
+        "video_backend": "none",
+        "do_sample_frames": False,
+    }
+
+
 class QwenOracle(Oracle):
     """Greedy generation of Qwen-VL with pruned images and videos."""
 
@@ -263,11 +276,10 @@ class QwenOracle(Oracle):
         return self._continue(*first, next_position, forced or [None] * max_new_tokens)
 
     def _inputs(self, images: list[Image.Image], videos: Sequence[np.ndarray], prompt: str) -> Any:
-        metadata = [
-            {"fps": FRAME_RATE, "total_num_frames": len(video), "frames_indices": list(range(len(video)))}
-            for video in videos
-        ]
-        extra = {"videos": list(videos), "video_metadata": metadata, "do_sample_frames": False} if metadata else {}
+        metadata = [metadata_of(video) for video in videos]
+        for each in metadata:
+            del each["do_sample_frames"]
+        extra = {"do_sample_frames": False, "videos": list(videos), "video_metadata": metadata} if metadata else {}
         return self.processor(
             text=[prompt], images=images or None, return_tensors="pt", return_mm_token_type_ids=True, **extra
         )
