@@ -169,6 +169,7 @@ def _processor(generation: Generation, tokenizer: Tokenizer) -> Any:
     side = generation.tower["patch_size"]
     size = {"shortest_edge": (2 * side) ** 2, "longest_edge": (2 * side) ** 2 * TOKENS_PER_IMAGE}
     shape = {"patch_size": side, "merge_size": 2, "temporal_patch_size": 2, "size": size}
+    shape |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # vLLM normalises videos as it does images
     return getattr(transformers, f"{generation.processor}Processor")(
         Qwen2VLImageProcessor(**shape),
         wrapped(tokenizer, 4096),
