@@ -20,22 +20,17 @@ from tests.support.questions import QUESTION
 pytestmark = pytest.mark.xdist_group("engines")
 
 RANK, ALPHA = 4, 8
-# As Transformers names the modules, and as published checkpoints and their adapters do.
-TARGETS = {
-    "model.language_model.layers.0.self_attn.q_proj": "language_model.model.layers.0.self_attn.q_proj",
-    "model.language_model.layers.1.mlp.down_proj": "language_model.model.layers.1.mlp.down_proj",
-    "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
-    "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
-}
 IMAGES = [photos.china(), photos.generated(100, 300)]
 
 
 @pytest.fixture(scope="module")
 def adapted(family: FamilyUnderTest, model: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
     """The oracle with an adapter merged into its weights, and the adapter as PEFT saves it."""
+    if not family.adapted:
+        pytest.skip("no adapter for this family")
     oracle, adapter = family.oracle(model), {}
     generator = torch.Generator().manual_seed(0)
-    for name, published in TARGETS.items():
+    for name, published in family.adapted.items():
         weight = oracle.model.get_parameter(f"{name}.weight")
         down = torch.randn(RANK, weight.shape[1], generator=generator) * 0.1
         up = torch.randn(weight.shape[0], RANK, generator=generator) * 0.1
@@ -48,10 +43,12 @@ def adapted(family: FamilyUnderTest, model: Path) -> tuple[Oracle, dict[str, tor
 
 
 @pytest.fixture(scope="module")
-def adapter(adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: pytest.TempPathFactory) -> LoRARequest:
+def adapter(
+    adapted: tuple[Oracle, dict[str, torch.Tensor]], family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> LoRARequest:
     """The adapter in a folder, as a request names it."""
     folder = tmp_path_factory.mktemp("adapter")
-    targets = sorted({name.rpartition(".")[2] for name in TARGETS})
+    targets = sorted({name.rpartition(".")[2] for name in family.adapted})
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "target_modules": targets, "bias": "none"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     save_file(adapted[1], folder / "adapter_model.safetensors")
@@ -59,7 +56,7 @@ def adapter(adapted: tuple[Oracle, dict[str, torch.Tensor]], tmp_path_factory: p
 
 
 @pytest.fixture(scope="module")
-def adapter_engine(model: Path) -> Iterator[Engine]:
+def adapter_engine(adapted: object, model: Path) -> Iterator[Engine]:
     with engine(model, enable_lora=True, enable_tower_connector_lora=True, max_lora_rank=8) as running:
         yield running
 

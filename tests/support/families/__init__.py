@@ -1,8 +1,8 @@
 """Model families under test, one file each: a tiny checkpoint and an independent oracle."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -28,6 +28,8 @@ class FamilyUnderTest:
         module: where vLLM's own class is, in `vllm.model_executor.models`.
         write: writes a tiny checkpoint with random float32 weights into a folder, and returns the folder.
         oracle: the independent computation on such a checkpoint.
+        adapted: modules that an adapter changes, of the language model, the tower and the projector, as Transformers
+            names them, with the names that published checkpoints and their adapters have.
         methods: selection methods that the oracle and the family share.
         dtype: that the engine computes in.
         block: tokens in a block of the KV cache, which vLLM chooses itself for a decoder with linear attention.
@@ -38,6 +40,7 @@ class FamilyUnderTest:
     module: str
     write: Callable[[Path], Path]
     oracle: type[Oracle]
+    adapted: Mapping[str, str] = field(default_factory=dict)
     methods: tuple[Method, ...] = get_args(Method)
     dtype: str = "float32"
     block: int = 64
@@ -68,20 +71,37 @@ class FamilyUnderTest:
             yield
 
 
+DECODER_MODULES = ("layers.0.self_attn.q_proj", "layers.1.mlp.down_proj")
+LLAVA_ADAPTED = {
+    **{f"model.language_model.{name}": f"language_model.model.{name}" for name in DECODER_MODULES},
+    "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
+    "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
+}
+QWEN_ADAPTED = {
+    "qwen2_vl": ("blocks.0.mlp.fc1", "merger.mlp.0"),
+    "qwen2_5_vl": ("blocks.0.mlp.down_proj", "merger.mlp.0"),
+    "qwen3_vl": ("blocks.0.mlp.linear_fc1", "merger.linear_fc1", "deepstack_merger_list.1.linear_fc2"),
+}
 WITHOUT_ATTENTION: tuple[Method, ...] = ("gprune", "l2norm", "divprune", "tome")
 
 
 def _qwen(name: str, architecture: str) -> FamilyUnderTest:
     module = name.removesuffix("_moe") if name.startswith("qwen3_5") else name
-    family = FamilyUnderTest(architecture, module, partial(write_qwen, name), QwenOracle, WITHOUT_ATTENTION)
+    visual = QWEN_ADAPTED.get(name, ())
+    adapted = [f"model.visual.{module}" for module in visual]
+    adapted += [f"model.language_model.{module}" for module in DECODER_MODULES if visual]
+    names = {module: module for module in adapted}  # as they are published
+    family = FamilyUnderTest(architecture, module, partial(write_qwen, name), QwenOracle, names, WITHOUT_ATTENTION)
     if name.startswith("qwen3_5"):  # a block of each request for its linear layers, and one for the others
         return replace(family, dtype=GENERATIONS[name].dtype, block=640, crowding=2 * CROWD + 1)
     return family
 
 
 FAMILIES = {
-    "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle),
-    "llava_next": FamilyUnderTest("LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle),
+    "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle, LLAVA_ADAPTED),
+    "llava_next": FamilyUnderTest(
+        "LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle, LLAVA_ADAPTED
+    ),
     "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
     "qwen3_vl": _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration"),
