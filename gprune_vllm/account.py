@@ -38,6 +38,11 @@ class VisualTokenAccount:
     patches: int = 0
     videos: int = 0
 
+    @property
+    def media(self) -> int:
+        """Number of images and videos."""
+        return self.images + self.videos
+
 
 @dataclass(frozen=True, slots=True)
 class PruneRecord:

@@ -17,7 +17,13 @@ class DecoderShape:
 
     @classmethod
     def of(cls, text_config: Any) -> "DecoderShape":
-        """The shape that an HF text configuration describes."""
+        """Return the shape that an HF text configuration describes.
+
+        Raises:
+            ValueError: the decoder is a mixture of experts or has linear attention.
+        """
+        if not is_llama_like(text_config):
+            raise ValueError(f"{text_config.model_type} has a decoder of another shape than Llama's.")
         heads = text_config.num_attention_heads
         return cls(
             hidden_size=text_config.hidden_size,
@@ -46,3 +52,9 @@ class DecoderShape:
     def kv_cache_bytes(self, num_tokens: int, element_size: int) -> int:
         """Bytes of keys and values that `num_tokens` tokens hold in the cache."""
         return 2 * num_tokens * self.layers * self.kv_heads * self.head_size * element_size
+
+
+def is_llama_like(text_config: Any) -> bool:
+    """Whether all layers of a decoder have attention over all tokens and one MLP."""
+    experts = any(getattr(text_config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts"))
+    return not experts and "linear_attention" not in (getattr(text_config, "layer_types", None) or ())

@@ -46,7 +46,7 @@ class ObservedEngine:
         check_sendable(prompt, sampling_params, request_id)
         outputs = self._send(prompt, sampling_params, request_id, kwargs)
         record = PruneRecord.of(prompt)
-        if record is None or not record.account.images:
+        if record is None or not record.account.media:
             return outputs
         length, arrival_time = len(prompt["prompt_token_ids"]), prompt.get("arrival_time", 0.0)
         return self._observe(outputs, PromptRecord(request_id, record.account, length, arrival_time))

@@ -37,7 +37,7 @@ from gprune_server.observe.tracing import annotate_spans
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
-from gprune_vllm.decoder_shape import DecoderShape
+from gprune_vllm.decoder_shape import DecoderShape, is_llama_like
 from gprune_vllm.settings import PruneSettings
 
 KEEP_ALIVE = 75
@@ -151,7 +151,9 @@ def _metrics(settings: PruneSettings, vllm_config: VllmConfig) -> PruneMetrics:
     """Create this process's collectors, and collect those of the workers."""
     model_config, cache_dtype = vllm_config.model_config, vllm_config.cache_config.cache_dtype
     element_size = get_kv_cache_torch_dtype(cache_dtype, model_config.dtype).itemsize
-    metrics = PruneMetrics(settings, DecoderShape.of(model_config.hf_text_config), element_size)
+    text_config = model_config.hf_text_config
+    shape = DecoderShape.of(text_config) if is_llama_like(text_config) else None
+    metrics = PruneMetrics(settings, shape, element_size)
     metrics.describe(get_served_model_name(model_config.model, model_config.served_model_name), version("gprune-vllm"))
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         MultiProcessCollector(REGISTRY, path=metrics_directory())

@@ -29,6 +29,8 @@ class RequestRecord:
         return {
             "input": sum(account.input for account in self.accounts),
             "kept": sum(account.kept for account in self.accounts),
+            "images": sum(account.images for account in self.accounts),
+            "videos": sum(account.videos for account in self.accounts),
             "prune_ratio": first.ratio if first.budget is None else self._effective_ratio(),
             "method": first.method,
             **({} if first.budget is None else {"budget": first.budget}),

@@ -56,7 +56,7 @@ class PruneRenderer(OnlineRenderer):
             raise
         for engine_input in engine_inputs:
             record = PruneRecord.of(engine_input)
-            if record is not None and record.account.images:
+            if record is not None and record.account.media:
                 self._check_length(len(engine_input["prompt_token_ids"]), record.account)
                 self._record(request, record.account)
                 render = partial(self._render_again, request, processor_kwargs, *args, **kwargs)

@@ -29,6 +29,7 @@ class AccessLog:
             "time": round(time.time(), 3),
             "request_id": prompt.request_id,
             "images": account.images,
+            "videos": account.videos,
             "visual_tokens_input": account.input,
             "visual_tokens_kept": account.kept,
             "prune_ratio": account.ratio,

@@ -12,13 +12,14 @@ RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
 """Values of the label `ratio_bucket`. Buckets include their upper bound."""
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "requests": ("Prompts with images.", ("method", "source")),
+    "requests": ("Prompts with images or videos.", ("method", "source")),
     "images": ("Images in prompts.", ("ratio_bucket",)),
+    "videos": ("Videos in prompts.", ("ratio_bucket",)),
     "visual_tokens": ("Visual tokens in prompts, before pruning (input) and after pruning (kept).", ("stage",)),
     "prompt_tokens_saved": ("Prompt tokens saved by pruning.", ()),
     "kv_cache_saved_bytes": ("Bytes of KV cache saved by pruning.", ()),
     "prefill_saved_flops": ("Floating-point operations that pruning saved in the prefill of the language model.", ()),
-    "generation_tokens": ("Tokens generated for prompts with images.", ("ratio_bucket",)),
+    "generation_tokens": ("Tokens generated for prompts with images or videos.", ("ratio_bucket",)),
     "refusals": ("Requests refused because of their pruning fields.", ("reason",)),
 }
 """Help text and labels of each counter, by name without the prefix `gprune_`."""
@@ -31,11 +32,11 @@ def ratio_bucket(ratio: float) -> str:
 
 
 class PruneMetrics:
-    """Observer that counts prompts with images.
+    """Observer that counts prompts with images or videos.
 
     Args:
         settings: the server's settings.
-        shape: shape of the language model, which determines the savings.
+        shape: shape of the language model, which determines the savings; None where these cannot be told.
         kv_element_size: bytes per number in the KV cache.
         registry: registry of the collectors; vLLM's `/metrics` exposes the default one.
     """
@@ -43,7 +44,7 @@ class PruneMetrics:
     def __init__(
         self,
         settings: PruneSettings,
-        shape: DecoderShape,
+        shape: DecoderShape | None,
         kv_element_size: int,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
@@ -54,7 +55,7 @@ class PruneMetrics:
         }
         self._ratio = Histogram(
             "gprune_prune_ratio",
-            "Pruning ratio applied to prompts with images.",
+            "Pruning ratio applied to prompts with images or videos.",
             buckets=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
             registry=registry,
         )
@@ -73,10 +74,10 @@ class PruneMetrics:
             histogram_buckets(family) for family in ("time_to_first_token", "inter_token_latency", "request_latency")
         )
         named = {
-            "time_to_first_token": ("Time to first token of prompts with images.", first),
-            "inter_token_latency": ("Mean time between output tokens of prompts with images.", between),
-            "e2e_request_latency": ("End-to-end latency of prompts with images.", whole),
-            "request_queue_time": ("Time that prompts with images spend in the queue.", whole),
+            "time_to_first_token": ("Time to first token of prompts with images or videos.", first),
+            "inter_token_latency": ("Mean time between output tokens of prompts with images or videos.", between),
+            "e2e_request_latency": ("End-to-end latency of prompts with images or videos.", whole),
+            "request_queue_time": ("Time that prompts with images or videos spend in the queue.", whole),
         }
         self._latencies = {
             name: Histogram(f"gprune_{name}_seconds", text, ["ratio_bucket"], buckets=buckets, registry=registry)
@@ -93,7 +94,8 @@ class PruneMetrics:
         for reason in REASONS:
             self._counters["refusals"].labels(reason)
         for bucket in RATIO_BUCKETS:
-            for collector in (self._counters["images"], self._counters["generation_tokens"], *self._latencies.values()):
+            counted = (self._counters[name] for name in ("images", "videos", "generation_tokens"))
+            for collector in (*counted, *self._latencies.values()):
                 collector.labels(bucket)
 
     def describe(self, model_name: str, version: str, registry: CollectorRegistry = REGISTRY) -> None:
@@ -122,14 +124,17 @@ class PruneMetrics:
         dropped = account.input - account.kept
         self._counters["requests"].labels(account.method, account.source).inc()
         self._counters["images"].labels(ratio_bucket(account.ratio)).inc(account.images)
+        self._counters["videos"].labels(ratio_bucket(account.ratio)).inc(account.videos)
         self._counters["visual_tokens"].labels("input").inc(account.input)
         self._counters["visual_tokens"].labels("kept").inc(account.kept)
         self._ratio.observe(account.ratio)
         self._counters["prompt_tokens_saved"].inc(dropped)
-        self._counters["kv_cache_saved_bytes"].inc(self._shape.kv_cache_bytes(dropped, self._kv_element_size))
-        self._counters["prefill_saved_flops"].inc(
-            self._shape.prefill_flops(tokens + dropped) - self._shape.prefill_flops(tokens)
-        )
+        if self._shape is not None:
+            self._count_savings(self._shape, tokens, dropped)
+
+    def _count_savings(self, shape: DecoderShape, tokens: int, dropped: int) -> None:
+        self._counters["kv_cache_saved_bytes"].inc(shape.kv_cache_bytes(dropped, self._kv_element_size))
+        self._counters["prefill_saved_flops"].inc(shape.prefill_flops(tokens + dropped) - shape.prefill_flops(tokens))
 
     def ended(self, prompt: PromptRecord, outcome: Outcome | None) -> None:
         """Observe the latencies of a prompt that finished."""

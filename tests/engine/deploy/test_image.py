@@ -76,7 +76,14 @@ def test_cuda_images_entry_point_serves_llava_from_any_folder(clean: Path, crowd
         together = list(threads.map(lambda ratio: ask(running, [photos.china()], ratio), (None, 0.5, 0.7) * 4))
         shown = running.post("/v1/visual_tokens", {"images": [photos.data_url(photos.china())], "prune_ratio": 0.7})
     assert all(same(*pair) for pair in zip(together, alone * 4, strict=True))
-    assert alone[2].visual_tokens == {"input": 64, "kept": 19, "prune_ratio": 0.7, "method": "gprune"}
+    assert alone[2].visual_tokens == {
+        "input": 64,
+        "kept": 19,
+        "images": 1,
+        "videos": 0,
+        "prune_ratio": 0.7,
+        "method": "gprune",
+    }
     (image,) = shown.json()["data"]
     assert [(group["name"], group["rows"], group["columns"]) for group in image["groups"]] == [("image", 8, 8)]
     assert len(image["plans"][0]["kept_indices"]["image"]) == 19

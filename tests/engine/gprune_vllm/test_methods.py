@@ -86,7 +86,15 @@ def test_the_same_image_by_another_method_straight_after(server: Server) -> None
 def test_a_budget_is_told_with_the_ratio_it_came_to(server: Server) -> None:
     answer = ask(server, IMAGES["photo"], visual_token_budget=112, prune_method="divprune")
     # 64 patch tokens in the base crop and 160 in the grid, with 10 newlines that always stay
-    told = {"input": 234, "kept": 122, "prune_ratio": 0.5, "method": "divprune", "budget": 112}
+    told = {
+        "input": 234,
+        "kept": 122,
+        "images": 1,
+        "videos": 0,
+        "prune_ratio": 0.5,
+        "method": "divprune",
+        "budget": 112,
+    }
     assert answer.visual_tokens == told
 
 

@@ -11,7 +11,7 @@ from tests.support.questions import messages
 from tests.support.servers import MODEL, Server
 
 IMAGES = [photos.china()]
-VISUAL_TOKENS = {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
+VISUAL_TOKENS = {"input": 234, "kept": 77, "images": 1, "videos": 0, "prune_ratio": 0.7, "method": "gprune"}
 PRUNED = {"prune_ratio": 0.7}
 TOOL = {
     "type": "function",
@@ -79,16 +79,16 @@ def test_batch_of_conversations_is_summed(server: Server) -> None:
     body = {"model": MODEL, "messages": [messages(IMAGES), messages(IMAGES)], "max_tokens": 2, **PRUNED}
     answer = server.post("/v1/chat/completions/batch", body).json()
     assert len(answer["choices"]) == 2
-    assert answer["usage"]["visual_tokens"] == VISUAL_TOKENS | {"input": 468, "kept": 154}
+    assert answer["usage"]["visual_tokens"] == VISUAL_TOKENS | {"input": 468, "kept": 154, "images": 2}
 
 
 def test_budgets_and_methods_are_taken_by_every_endpoint(server: Server) -> None:
     asked = {"visual_token_budget": 112, "prune_method": "tome"}
-    told = {"input": 234, "kept": 122, "prune_ratio": 0.5, "method": "tome", "budget": 112}
+    told = {"input": 234, "kept": 122, "images": 1, "videos": 0, "prune_ratio": 0.5, "method": "tome", "budget": 112}
     assert extra(complete(server, extra_body=asked).usage) == told
     body = {"model": MODEL, "messages": [messages(IMAGES), messages(IMAGES)], "max_tokens": 2, **asked}
     batch = server.post("/v1/chat/completions/batch", body).json()["usage"]["visual_tokens"]
-    assert batch == told | {"input": 468, "kept": 244}
+    assert batch == told | {"input": 468, "kept": 244, "images": 2}
     content = [{"type": "input_image", "image_url": data_url(IMAGES[0]), "detail": "auto"}]
     turn = [{"role": "user", "content": content}]
     response = server.client.responses.create(model=MODEL, input=turn, max_output_tokens=2, extra_body=asked)  # type: ignore[call-overload]

@@ -14,7 +14,7 @@ from gprune_server.api.usage import UsageReporter
 from gprune_vllm.account import VisualTokenAccount
 
 ACCOUNT = VisualTokenAccount(input=234, kept=77, ratio=0.7)
-VISUAL_TOKENS = {"input": 234, "kept": 77, "prune_ratio": 0.7, "method": "gprune"}
+VISUAL_TOKENS = {"input": 234, "kept": 77, "images": 1, "videos": 0, "prune_ratio": 0.7, "method": "gprune"}
 
 
 class Handler:
@@ -44,17 +44,20 @@ async def stream(*chunks: Any) -> AsyncIterator[Any]:
 
 async def test_accounts_of_several_prompts_are_summed() -> None:
     answer = await reported(SimpleNamespace(usage=SimpleNamespace()), ACCOUNT, ACCOUNT)
-    assert answer.usage.visual_tokens == VISUAL_TOKENS | {"input": 468, "kept": 154}
+    assert answer.usage.visual_tokens == VISUAL_TOKENS | {"input": 468, "kept": 154, "images": 2}
 
 
 async def test_a_budget_is_told_with_the_ratio_it_came_to() -> None:
     large = VisualTokenAccount(input=234, kept=110, ratio=0.5536, method="tome", budget=100, patches=224)
     small = VisualTokenAccount(input=100, kept=100, ratio=0.0, method="tome", budget=100, patches=96)
-    told = {"prune_ratio": 0.5536, "method": "tome", "budget": 100}
+    told = {"images": 1, "videos": 0, "prune_ratio": 0.5536, "method": "tome", "budget": 100}
     answer = await reported(SimpleNamespace(usage=SimpleNamespace()), large)
     assert answer.usage.visual_tokens == {"input": 234, "kept": 110, **told}
     answer = await reported(SimpleNamespace(usage=SimpleNamespace()), large, small)
-    assert answer.usage.visual_tokens == {"input": 334, "kept": 210, **told, "prune_ratio": round(1 - 196 / 320, 4)}
+    assert answer.usage.visual_tokens == told | {
+        **{"input": 334, "kept": 210, "images": 2},
+        "prune_ratio": round(1 - 196 / 320, 4),
+    }
 
 
 async def test_a_ratio_that_the_server_chose_under_load_is_told_as_such() -> None:

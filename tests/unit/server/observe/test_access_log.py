@@ -28,6 +28,7 @@ def test_line_of_an_answered_prompt() -> None:
         "event": "gprune_request",
         "request_id": "a",
         "images": 2,
+        "videos": 0,
         "visual_tokens_input": 200,
         "visual_tokens_kept": 60,
         "prune_ratio": 0.7,

@@ -16,7 +16,7 @@ SHAPE = DecoderShape(hidden_size=8, intermediate_size=16, layers=2, heads=2, kv_
 PRUNED = VisualTokenAccount(input=200, kept=60, ratio=0.7, images=2)
 WHOLE = VisualTokenAccount(input=100, kept=100, ratio=0.0, images=1, source="default")
 EXPOSITION = """\
-# HELP gprune_requests_total Prompts with images.
+# HELP gprune_requests_total Prompts with images or videos.
 # TYPE gprune_requests_total counter
 gprune_requests_total{method="gprune",source="request"} 1.0
 gprune_requests_total{method="gprune",source="default"} 1.0
@@ -27,6 +27,13 @@ gprune_images_total{ratio_bucket="0-0.3"} 0.0
 gprune_images_total{ratio_bucket="0.3-0.5"} 0.0
 gprune_images_total{ratio_bucket="0.5-0.7"} 2.0
 gprune_images_total{ratio_bucket="0.7-1"} 0.0
+# HELP gprune_videos_total Videos in prompts.
+# TYPE gprune_videos_total counter
+gprune_videos_total{ratio_bucket="0"} 0.0
+gprune_videos_total{ratio_bucket="0-0.3"} 0.0
+gprune_videos_total{ratio_bucket="0.3-0.5"} 0.0
+gprune_videos_total{ratio_bucket="0.5-0.7"} 0.0
+gprune_videos_total{ratio_bucket="0.7-1"} 0.0
 # HELP gprune_visual_tokens_total Visual tokens in prompts, before pruning (input) and after pruning (kept).
 # TYPE gprune_visual_tokens_total counter
 gprune_visual_tokens_total{stage="input"} 300.0
