@@ -55,7 +55,9 @@ async def test_a_budget_is_told_with_the_ratio_it_came_to() -> None:
     assert answer.usage.visual_tokens == {"input": 234, "kept": 110, **told}
     answer = await reported(SimpleNamespace(usage=SimpleNamespace()), large, small)
     assert answer.usage.visual_tokens == told | {
-        **{"input": 334, "kept": 210, "images": 2},
+        "input": 334,
+        "kept": 210,
+        "images": 2,
         "prune_ratio": round(1 - 196 / 320, 4),
     }
 
