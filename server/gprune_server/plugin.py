@@ -26,10 +26,13 @@ from gprune_server.api.visual_tokens import VisualTokens
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
 from gprune_server.guard.authentication import Authentication
+from gprune_server.guard.bodies import guard_bodies
 from gprune_server.guard.body_limit import BodyLimit
 from gprune_server.guard.in_flight import Admission, InFlight
 from gprune_server.guard.limits import shared_limits
 from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
+from gprune_server.guard.structure import StructureLimit
+from gprune_server.guard.validation import fail_fast_bodies
 from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
@@ -64,6 +67,8 @@ class GPruneEndpointPlugin:
         if PruneSettings.load().playground:
             app.include_router(playground.router)
         handle_errors(app)
+        guard_bodies(app)
+        fail_fast_bodies(app)
         _add_middleware(app)
         _register_connector()
         os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # vLLM reads it later
@@ -81,8 +86,12 @@ class GPruneEndpointPlugin:
 def _add_middleware(app: FastAPI) -> None:
     """Add this package's middleware, the innermost first."""
     in_flight = app.state.gprune_in_flight = InFlight()
+    limits = shared_limits()
     app.add_middleware(Admission, in_flight=in_flight)
-    app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
+    app.add_middleware(
+        StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
+    )
+    app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
     app.add_middleware(Drain, in_flight=in_flight)
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
     app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
