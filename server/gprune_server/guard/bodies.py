@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 
+from gprune_server.guard.fields import check_fields
 from gprune_server.guard.texts import check_lengths
 from gprune_server.guard.validation import check_invocation
 
@@ -22,13 +23,14 @@ async def check_body(request: Request) -> None:
     """Check the body of a request.
 
     Raises:
-        VLLMValidationError: the server would handle it slowly.
+        VLLMValidationError: the server would handle it slowly, or silently not as it says.
         RequestValidationError: it has the wrong type for `/invocations`.
     """
     body = await _parsed(request)
     if isinstance(body, dict):
         route = request.scope["route"]
         check_lengths(route.path, body)
+        check_fields(route, body)
         if route.path == "/invocations":
             check_invocation(body)
 
