@@ -112,6 +112,7 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
     renderer.policy = start_policy(settings, engine_client, metrics)
+    state.gprune_placeholders = renderer.placeholders
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
     template_kwargs = resolve_default_chat_template_kwargs(args)

@@ -10,6 +10,7 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from gprune_server.adaptive import AdaptivePolicy
 from gprune_server.api.context import CURRENT_REQUEST
 from gprune_server.errors import MALFORMED
+from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
@@ -26,9 +27,10 @@ class PruneRenderer(OnlineRenderer):
       `mm_processor_kwargs` unless the operator trusts them;
     - visual tokens of each prompt are recorded for the usage of the response, and refusals are counted;
     - if kept tokens keep their original positions, output ends before the positions run out;
-    - requests for more than `max_sequences` sequences are refused.
+    - requests for more than `max_sequences` sequences are refused, and text that stands for an image.
 
     Attributes:
+        placeholders: the text and tokens that stand for an image.
         policy: chooses the ratio of requests that set neither ratio nor budget; None if the default applies.
     """
 
@@ -41,10 +43,15 @@ class PruneRenderer(OnlineRenderer):
         self._settings = settings
         self._metrics = metrics
         self._max_sequences = max_sequences
+        processor = self.renderer.get_mm_processor().info.get_hf_processor()
+        self.placeholders = Placeholders.of(self.model_config.hf_config, processor, self.renderer.get_tokenizer())
 
     async def preprocess_cmpl(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
-        return await super().preprocess_cmpl(request, *args, **kwargs)
+        engine_inputs = await super().preprocess_cmpl(request, *args, **kwargs)
+        for engine_input in engine_inputs:
+            self.placeholders.check_prompt(engine_input, "prompt")
+        return engine_inputs
 
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
@@ -55,6 +62,7 @@ class PruneRenderer(OnlineRenderer):
             self._metrics.refused(refusal.reason)
             raise
         for engine_input in engine_inputs:
+            self.placeholders.check_prompt(engine_input, "messages" if hasattr(request, "messages") else "input")
             record = PruneRecord.of(engine_input)
             if record is not None and record.account.images:
                 self._check_length(len(engine_input["prompt_token_ids"]), record.account)

@@ -7,6 +7,7 @@ from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 
 from gprune_server.guard.fields import check_fields
+from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.texts import check_lengths
 from gprune_server.guard.validation import check_invocation
 
@@ -31,6 +32,9 @@ async def check_body(request: Request) -> None:
         route = request.scope["route"]
         check_lengths(route.path, body)
         check_fields(route, body)
+        placeholders: Placeholders | None = getattr(request.app.state, "gprune_placeholders", None)
+        if placeholders is not None:
+            placeholders.check_body(body)
         if route.path == "/invocations":
             check_invocation(body)
 
