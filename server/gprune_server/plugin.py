@@ -31,6 +31,7 @@ from gprune_server.guard.body_limit import BodyLimit
 from gprune_server.guard.in_flight import Admission, InFlight
 from gprune_server.guard.limits import shared_limits
 from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
+from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.structure import StructureLimit
 from gprune_server.guard.validation import fail_fast_bodies
 from gprune_server.observe.access_log import AccessLog
@@ -112,7 +113,7 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
     renderer.policy = start_policy(settings, engine_client, metrics)
-    state.gprune_placeholders = renderer.placeholders
+    renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
     template_kwargs = resolve_default_chat_template_kwargs(args)
@@ -149,6 +150,13 @@ def _renderer(
         default_chat_template_kwargs=resolve_default_chat_template_kwargs(args),
         log_error_stack=args.log_error_stack,
     )
+
+
+def _placeholders(engine_client: Any) -> Placeholders:
+    """Return the tokens that stand for an image in the served model's prompts."""
+    renderer = engine_client.renderer
+    processor = renderer.get_mm_processor().info.get_hf_processor()
+    return Placeholders.of(engine_client.model_config.hf_config, processor, renderer.get_tokenizer())
 
 
 def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:

@@ -30,10 +30,11 @@ class PruneRenderer(OnlineRenderer):
     - requests for more than `max_sequences` sequences are refused, and text that stands for an image.
 
     Attributes:
-        placeholders: the text and tokens that stand for an image.
+        placeholders: text and tokens that stand for an image; None if there are none.
         policy: chooses the ratio of requests that set neither ratio nor budget; None if the default applies.
     """
 
+    placeholders: Placeholders | None = None
     policy: AdaptivePolicy | None = None
 
     def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
@@ -43,14 +44,11 @@ class PruneRenderer(OnlineRenderer):
         self._settings = settings
         self._metrics = metrics
         self._max_sequences = max_sequences
-        processor = self.renderer.get_mm_processor().info.get_hf_processor()
-        self.placeholders = Placeholders.of(self.model_config.hf_config, processor, self.renderer.get_tokenizer())
 
     async def preprocess_cmpl(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
         engine_inputs = await super().preprocess_cmpl(request, *args, **kwargs)
-        for engine_input in engine_inputs:
-            self.placeholders.check_prompt(engine_input, "prompt")
+        self._check_placeholders(engine_inputs, "prompt")
         return engine_inputs
 
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -61,8 +59,8 @@ class PruneRenderer(OnlineRenderer):
         except PruneRefusal as refusal:
             self._metrics.refused(refusal.reason)
             raise
+        self._check_placeholders(engine_inputs, "messages" if hasattr(request, "messages") else "input")
         for engine_input in engine_inputs:
-            self.placeholders.check_prompt(engine_input, "messages" if hasattr(request, "messages") else "input")
             record = PruneRecord.of(engine_input)
             if record is not None and record.account.images:
                 self._check_length(len(engine_input["prompt_token_ids"]), record.account)
@@ -120,6 +118,11 @@ class PruneRenderer(OnlineRenderer):
             media_io_kwargs=getattr(request, "media_io_kwargs", None),
             trust_request_mm_kwargs=self._trust_client,
         )
+
+    def _check_placeholders(self, engine_inputs: Any, field: str) -> None:
+        if self.placeholders is not None:
+            for engine_input in engine_inputs:
+                self.placeholders.check_prompt(engine_input, field)
 
     def _check_length(self, length: int, account: VisualTokenAccount) -> None:
         """Check that the pruned prompt fits the model. vLLM's own message would not mention pruning."""

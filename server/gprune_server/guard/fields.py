@@ -15,6 +15,10 @@ from gprune_server.guard.texts import URLS, strings
 MEDIA = re.compile(r"multi_?modal|^mm_|image|video|audio|picture|photo|media|pixel|^files?$", re.IGNORECASE)
 """Names of fields that would carry images or other media."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
+PARTS = frozenset(("messages", "input", "system"))
+"""Fields with messages."""
+CALLS = ("tool_use", "function", "function_call", "custom_tool_call")
+"""Types of what has a tool's arguments, of any name."""
 UNBATCHED = frozenset(
     (
         *("stream", "stream_options", "stream_interval", "tools", "functions", "function_call", "parallel_tool_calls"),
@@ -35,8 +39,34 @@ def check_fields(route: APIRoute, body: dict[str, Any]) -> None:
     for field in body.keys() - known:
         if body[field] not in EMPTY and (field in Prunable.model_fields or _carries_media(field, body[field])):
             raise _refusal(field, f"{route.path} has no such field. Omit it, or use a route that has it.")
+    for field in PARTS & body.keys():
+        _check_parts(field, body[field])
     if BatchChatCompletionRequest in [parent for model in _models(route) for parent in model.__mro__]:
         _check_batch(body)
+
+
+def _check_parts(field: str, value: Any) -> None:
+    """Check that no message has media beside its content, and no part other media than its type says."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, dict) and value.get("type") not in CALLS:
+            pending.extend(value.values())
+            kind = value.get("type")
+            if "role" in value or (isinstance(kind, str) and not MEDIA.search(kind[:100])):
+                _check_text_only(field, value)
+
+
+def _check_text_only(field: str, part: dict[str, Any]) -> None:
+    for name, value in part.items():
+        if value not in EMPTY and MEDIA.search(name[:100]) and not name.endswith("_type"):
+            where = f"a {str(part.get('type', 'message'))[:100]} of {field}"
+            raise VLLMValidationError(
+                f"{name[:100]} in {where} would be ignored. Send media as parts of their own in a message's content.",
+                parameter=field,
+            )
 
 
 def _carries_media(field: str, value: Any) -> bool:

@@ -66,6 +66,7 @@ def ignored() -> Iterator[Refused]:
     for path in (CHAT_PATH, BATCH_PATH, RESPONSES_PATH, "/v1/completions", "/v1/messages", "/tokenize"):
         yield with_text(path, "multi_modal_data", f'"multi_modal_data": {picture}')
     yield with_text("/v1/completions", "image_url", f'"image_url": {picture}')
+    yield Refused("invocations", Case("/invocations", f'{{"prompt": "a", "images": {picture}}}'.encode()), "images")
     yield with_text("/v1/completions", "prune_method", '"prune_method": "gprune"')
     yield with_text("/v1/messages", "visual_token_budget", '"visual_token_budget": 9')
     tool = '[{"type": "function", "function": {"name": "zoom", "parameters": {}}}]'
@@ -83,6 +84,8 @@ def placeholders() -> Iterator[Refused]:
     yield with_text(CHAT_PATH, "chat_template_kwargs", f'"chat_template_kwargs": {{"a": "{PLACEHOLDER}"}}')
     yield with_text(RESPONSES_PATH, "input", f'"input": {turn}')
     yield with_text(RESPONSES_PATH, "instructions", f'"instructions": "{PLACEHOLDER}"')
+    invoked = f'{{"messages": {turn}, "max_tokens": 1}}'.encode()
+    yield Refused("invocations with a placeholder", Case("/invocations", invoked), "messages")
     yield with_text("/v1/messages", "system", f'"system": "{PLACEHOLDER}"')
     for prompt in (f'"a {PLACEHOLDER} b"', f'["a", "{PLACEHOLDER}"]', "[1, 3]", "[[1], [3]]"):
         yield with_text("/v1/completions", "prompt", f'"prompt": {prompt}')

@@ -96,3 +96,46 @@ def test_fields_that_would_be_ignored_are_refused(path: str, field: str, value: 
 )
 def test_other_fields_pass(path: str, body: dict[str, Any]) -> None:
     check_fields(route(path), body)
+
+
+URL = "data:image/png;base64,AAAA"
+
+
+def turn(*content: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "user", "content": list(content), **fields}
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "turns"),
+    [
+        (CHAT, "messages", [turn(images=[URL])]),
+        (CHAT, "messages", [turn({"type": "text", "text": "Hi", "image_url": {"url": URL}})]),
+        (BATCH, "messages", [[turn(image=URL)]]),
+        (RESPONSES, "input", [turn({"type": "input_text", "text": "Hi", "image_url": URL})]),
+        (RESPONSES, "input", [{"type": "message", **turn(images=[URL])}]),
+        (MESSAGES, "messages", [turn({"type": "tool_result", "content": [{"type": "text", "image": URL}]})]),
+        (MESSAGES, "system", [{"type": "text", "text": "Hi", "image_url": URL}]),
+    ],
+)
+def test_media_where_no_media_is_read_is_refused(path: str, field: str, turns: list[Any]) -> None:
+    with pytest.raises(VLLMValidationError, match="would be ignored") as raised:
+        check_fields(route(path), {field: turns})
+    assert raised.value.parameter == field
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [turn(PICTURE, {"image_url": {"url": URL}}, {"type": "input_image", "image_url": URL}, {"image": URL})],
+        [turn({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}})],
+        [turn({"type": "tool_use", "name": "zoom", "input": {"image": "a", "type": "b"}})],
+        [turn(tool_calls=[{"type": "function", "function": {"name": "zoom", "arguments": "{}", "image": 1}}])],
+        [turn(audio=None, images=[])],
+        [turn({"type": "video_url", "video_url": {"url": URL}, "image_url": None})],
+        "Hi",
+        [1, None, {"role": 1, "type": []}],
+    ],
+)
+def test_media_in_parts_of_their_own_pass(turns: Any) -> None:
+    for path, field in ((CHAT, "messages"), (RESPONSES, "input"), (MESSAGES, "messages")):
+        check_fields(route(path), {field: turns})
