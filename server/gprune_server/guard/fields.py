@@ -10,11 +10,13 @@ from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.exceptions import VLLMValidationError
 
 from gprune_server.api.schema import Prunable
-from gprune_server.guard.texts import URLS, strings
+from gprune_server.guard.texts import strings
 
 MEDIA = re.compile(r"multi_?modal|^mm_|image|video|audio|picture|photo|media|pixel|^files?$", re.IGNORECASE)
 """Names of fields that would carry images or other media."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
+MEDIA_PARTS = frozenset(("image_url", "audio_url", "video_url", "input_image", "input_audio"))
+"""Types and names of media within a message."""
 PARTS = frozenset(("messages", "input", "system"))
 """Fields with messages."""
 CALLS = ("tool_use", "function", "function_call", "custom_tool_call")
@@ -71,7 +73,10 @@ def _check_text_only(field: str, part: dict[str, Any]) -> None:
 
 def _carries_media(field: str, value: Any) -> bool:
     """Return whether a field has media, by its name or by what is in it."""
-    return bool(MEDIA.search(field[:100])) or any(name in URLS for name, _ in strings(value, field))
+    if field == "metadata":  # means nothing to the server
+        return False
+    found = strings(value, field)
+    return bool(MEDIA.search(field[:100])) or any(text in MEDIA_PARTS or text.startswith("data:") for _, text in found)
 
 
 def _check_batch(body: dict[str, Any]) -> None:

@@ -51,6 +51,8 @@ def route(path: str) -> APIRoute:
         (COMPLETIONS, "image_url", "data:"),
         (COMPLETIONS, "messages", TURNS["messages"]),
         (COMPLETIONS, "content", [PICTURE]),
+        (COMPLETIONS, "content", [{"type": "image_url", "url": "https://server/picture.png"}]),
+        (COMPLETIONS, "extra", {"a": ["data:image/png;base64,AAAA"]}),
         (COMPLETIONS, "prune_ratio", 0.5),
         (MESSAGES, "prune_ratio", 0.5),
         (MESSAGES, "multi_modal_data", {"image": "data:"}),
@@ -83,6 +85,7 @@ def test_fields_that_would_be_ignored_are_refused(path: str, field: str, value: 
     ("path", "body"),
     [
         (COMPLETIONS, {"prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}], "store": True}),
+        (CHAT, TURNS | {"metadata": {"image": "data:", "url": "a"}, "extra": {"url": "https://server/"}}),
         (COMPLETIONS, {"prompt": "Hi", "multi_modal_data": None, "prune_ratio": None}),
         (MESSAGES, TURNS | {"max_tokens": 1}),
         (TOKENIZE, TURNS | {"prune_ratio": 0.5, "mm_processor_kwargs": {}}),
