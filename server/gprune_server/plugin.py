@@ -13,6 +13,7 @@ from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
 from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
 from vllm.entrypoints.serve.utils.request_logger import RequestLogger
+from vllm.model_executor.model_loader import get_model_cls
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
@@ -154,9 +155,9 @@ def _renderer(
 
 def _placeholders(engine_client: Any) -> Placeholders:
     """Return the tokens that stand for an image in the served model's prompts."""
-    renderer = engine_client.renderer
+    renderer, config = engine_client.renderer, engine_client.model_config
     processor = renderer.get_mm_processor().info.get_hf_processor()
-    return Placeholders.of(engine_client.model_config.hf_config, processor, renderer.get_tokenizer())
+    return Placeholders.of(config.hf_config, processor, renderer.get_tokenizer(), get_model_cls(config))
 
 
 def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:

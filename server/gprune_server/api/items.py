@@ -14,7 +14,7 @@ PARTS = {"text": "input_text", "output_text": "input_text", "image_url": "input_
 """Types of parts as in a chat or a response, by what they are called in an input."""
 
 
-def normalized(item: Any) -> Any:
+def completed(item: Any) -> Any:
     """Return an item with the types, ids and details that vLLM's types require and agents omit or send as null.
 
     What is not an object is returned as it is, for the validation to refuse.
@@ -24,21 +24,21 @@ def normalized(item: Any) -> Any:
     """
     if not isinstance(item, dict):
         return item
-    item = _without_nulls(item)
+    item = without_nulls(item)
     if "role" in item:
         item.setdefault("type", MESSAGE)
     if item.get("type") == "reasoning":
         item.setdefault("summary", [])
     for name in ("content", "output"):
         if item.get("type") != "reasoning" and isinstance(item.get(name), list):
-            item[name] = [_normalized_part(part) for part in item[name]]
+            item[name] = [_completed_part(part) for part in item[name]]
     return _as_output(item) if item.get("role") == "assistant" else item
 
 
-def _normalized_part(part: Any) -> Any:
+def _completed_part(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
-    part = _without_nulls(part)
+    part = without_nulls(part)
     kind = part.get("type", "image_url" if "image_url" in part else "text")
     part["type"] = PARTS.get(kind, kind) if isinstance(kind, str) else kind
     if part["type"] == "input_image":
@@ -67,7 +67,8 @@ def _as_output(item: dict[str, Any]) -> dict[str, Any]:
     return {"id": f"msg_{uuid4().hex}", "status": "completed", **item, "content": [whole]}
 
 
-def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+def without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without its fields that are null."""
     return {name: each for name, each in value.items() if each is not None}
 
 

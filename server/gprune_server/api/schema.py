@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, SkipValidation, model_validator
 from vllm.entrypoints.openai.chat_completion.protocol import BatchChatCompletionRequest, ChatCompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
-from gprune_server.api.items import Item, normalized
+from gprune_server.api.items import Item, completed, without_nulls
 
 # These declarations are for the OpenAPI schema. `gprune_server.api.renderer` validates the fields, for every endpoint.
 RatioField = Annotated[
@@ -71,7 +71,13 @@ class PrunableResponsesRequest(Prunable, ResponsesRequest):
 
     @model_validator(mode="before")
     @classmethod
-    def normalize_items(cls, data: Any) -> Any:
-        """Complete the items. As a subclass's, this validator runs before those of `ResponsesRequest`."""
-        items = data.get("input") if isinstance(data, dict) else None
-        return data | {"input": [normalized(item) for item in items]} if isinstance(items, list) else data
+    def complete(cls, data: Any) -> Any:
+        """Omit nulls, which stand for the defaults, and complete the items.
+
+        As a subclass's, this validator runs before those of `ResponsesRequest`.
+        """
+        if not isinstance(data, dict):
+            return data
+        data = without_nulls(data)
+        items = data.get("input")
+        return data | {"input": [completed(item) for item in items]} if isinstance(items, list) else data

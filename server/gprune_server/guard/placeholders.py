@@ -1,7 +1,8 @@
 """Text that stands for an image in a model's prompts, which clients must not write themselves."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,8 +36,15 @@ class Placeholders:
     items: frozenset[int]
 
     @classmethod
-    def of(cls, config: Any, processor: Any, tokenizer: Any) -> Self:
-        """Return the placeholders that a model's HF config and HF processor name."""
+    def of(cls, config: Any, processor: Any, tokenizer: Any, model: Any) -> Self:
+        """Return the placeholders that a model's HF config and HF processor name, and what vLLM's class writes.
+
+        Args:
+            config: HF config of the model.
+            processor: HF processor of the model.
+            tokenizer: HF tokenizer of the model.
+            model: vLLM's class of the model, `SupportsMultiModal`.
+        """
         size = len(tokenizer)
         named = {name: token for name, token in config.to_dict().items() if not TEXT_TOKENS.match(name)}
         ids = {name: token for name, token in named.items() if name.endswith(("_token_id", "_token_index"))}
@@ -44,6 +52,7 @@ class Placeholders:
         attributes = {name: token for name, token in vars(processor).items() if not TEXT_TOKENS.match(name)}
         texts = {token for name, token in attributes.items() if name.endswith("_token") and isinstance(token, str)}
         texts.update(tokenizer.convert_ids_to_tokens(sorted(ids.values())))
+        texts.update(_written(model))
         vocabulary = tokenizer.get_vocab()
         return cls(
             texts=frozenset(texts),
@@ -93,6 +102,15 @@ class Placeholders:
             for token in self.ids:
                 if isinstance(ids, list) and token in ids:
                     raise _refusal(field, f"token {token}")
+
+
+def _written(model: Any) -> Iterator[str]:
+    """Yield what vLLM writes into a prompt of text for each kind of media."""
+    for modality in ("image", "video", "audio"):
+        with suppress(ValueError):  # the model does not have it
+            placeholder = model.get_placeholder_str(modality, 1)
+            if placeholder:
+                yield placeholder
 
 
 def _refusal(field: str, placeholder: str) -> VLLMValidationError:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from vllm.entrypoints.openai.responses.protocol import ResponseInputOutputItem
 from vllm.exceptions import VLLMValidationError
 
-from gprune_server.api.items import Item, normalized
+from gprune_server.api.items import Item, completed
 from gprune_server.api.schema import PrunableResponsesRequest
 
 IMAGE = {"type": "input_image", "image_url": "data:"}
@@ -46,7 +46,7 @@ def message(*parts: Any, role: str = "user") -> dict[str, Any]:
     ],
 )
 def test_items_are_completed(item: Any, expected: Any) -> None:
-    assert normalized(item) == expected
+    assert completed(item) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_items_are_completed(item: Any, expected: Any) -> None:
     ],
 )
 def test_an_assistants_message_is_one_text(parts: list[Any]) -> None:
-    item = normalized(message(*parts, role="assistant"))
+    item = completed(message(*parts, role="assistant"))
     assert (item["content"], item["status"]) == ([OUTPUT], "completed")
     assert item["id"]
-    assert normalized(message(*parts, role="assistant") | {"id": "a", "status": "incomplete"}) == item | {
+    assert completed(message(*parts, role="assistant") | {"id": "a", "status": "incomplete"}) == item | {
         "id": "a",
         "status": "incomplete",
     }
@@ -70,8 +70,14 @@ def test_an_assistants_message_is_one_text(parts: list[Any]) -> None:
 @pytest.mark.parametrize("part", [{"type": "input_image", "file_id": "a"}, {"type": "input_image", "image_url": None}])
 def test_images_without_data_are_refused(part: dict[str, Any]) -> None:
     with pytest.raises(VLLMValidationError) as raised:
-        normalized(message(part))
+        completed(message(part))
     assert raised.value.parameter == "input"
+
+
+def test_null_stands_for_the_default() -> None:
+    nulls = {"tools": None, "service_tier": None, "top_logprobs": None, "store": None}
+    request = PrunableResponsesRequest.model_validate({"input": "Hi", **nulls})
+    assert (request.tools, request.service_tier, request.store) == ([], "auto", True)
 
 
 @pytest.mark.parametrize("item", [{}, {"type": "x"}, 1, {"role": "user"}, message({"type": "x"}), {"type": []}])

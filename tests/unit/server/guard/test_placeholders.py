@@ -36,8 +36,18 @@ QWEN_IDS = {
 }
 
 
-def placeholders(config: Any, vocabulary: Vocabulary, **attributes: str) -> Placeholders:
-    return Placeholders.of(config, SimpleNamespace(**attributes), vocabulary)
+class Model:
+    """vLLM's class of a model that takes images only."""
+
+    @staticmethod
+    def get_placeholder_str(modality: str, number: int) -> str | None:
+        if modality != "image":
+            raise ValueError(modality)
+        return None
+
+
+def placeholders(config: Any, vocabulary: Vocabulary, model: Any = Model, **attributes: str) -> Placeholders:
+    return Placeholders.of(config, SimpleNamespace(**attributes), vocabulary, model)
 
 
 @pytest.mark.parametrize("config", [LlavaConfig(image_token_id=IMAGE), LlavaNextConfig(image_token_id=IMAGE)])
@@ -66,6 +76,12 @@ def test_a_processor_may_know_more_than_the_config() -> None:
     found = placeholders(config, vocabulary, start_image_token="<img>", end_image_token="</img>", image_token="<pic>")
     assert found.texts == {"<IMG_CONTEXT>", "<img>", "</img>", "<pic>"}
     assert found.ids == {IMAGE, START, END}
+
+
+def test_vllm_may_write_what_neither_names() -> None:
+    config = SimpleNamespace(to_dict=dict)
+    model = SimpleNamespace(get_placeholder_str=lambda modality, number: f"<{modality}>")
+    assert placeholders(config, Vocabulary(a=1), model).texts == {"<image>", "<video>", "<audio>"}
 
 
 LLAVA = Placeholders(frozenset({"<image>"}), frozenset({IMAGE}), frozenset({IMAGE}))
