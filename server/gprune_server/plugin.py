@@ -13,6 +13,7 @@ from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
 from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
 from vllm.entrypoints.serve.utils.request_logger import RequestLogger
+from vllm.model_executor.model_loader import get_model_cls
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
@@ -26,10 +27,14 @@ from gprune_server.api.visual_tokens import VisualTokens
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
 from gprune_server.guard.authentication import Authentication
+from gprune_server.guard.bodies import guard_bodies
 from gprune_server.guard.body_limit import BodyLimit
 from gprune_server.guard.in_flight import Admission, InFlight
 from gprune_server.guard.limits import shared_limits
 from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
+from gprune_server.guard.placeholders import Placeholders
+from gprune_server.guard.structure import StructureLimit
+from gprune_server.guard.validation import fail_fast_bodies
 from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
@@ -64,6 +69,8 @@ class GPruneEndpointPlugin:
         if PruneSettings.load().playground:
             app.include_router(playground.router)
         handle_errors(app)
+        guard_bodies(app)
+        fail_fast_bodies(app)
         _add_middleware(app)
         _register_connector()
         os.environ.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", str(KEEP_ALIVE))  # vLLM reads it later
@@ -81,8 +88,12 @@ class GPruneEndpointPlugin:
 def _add_middleware(app: FastAPI) -> None:
     """Add this package's middleware, the innermost first."""
     in_flight = app.state.gprune_in_flight = InFlight()
+    limits = shared_limits()
     app.add_middleware(Admission, in_flight=in_flight)
-    app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
+    app.add_middleware(
+        StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
+    )
+    app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
     app.add_middleware(Drain, in_flight=in_flight)
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
     app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
@@ -103,6 +114,7 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
     renderer.policy = start_policy(settings, engine_client, metrics)
+    renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
     template_kwargs = resolve_default_chat_template_kwargs(args)
@@ -139,6 +151,13 @@ def _renderer(
         default_chat_template_kwargs=resolve_default_chat_template_kwargs(args),
         log_error_stack=args.log_error_stack,
     )
+
+
+def _placeholders(engine_client: Any) -> Placeholders:
+    """Return the tokens that stand for an image in the served model's prompts."""
+    renderer, config = engine_client.renderer, engine_client.model_config
+    processor = renderer.get_mm_processor().info.get_hf_processor()
+    return Placeholders.of(config.hf_config, processor, renderer.get_tokenizer(), get_model_cls(config))
 
 
 def _observers(settings: PruneSettings, metrics: PruneMetrics) -> list[Observer]:

@@ -16,8 +16,11 @@ DEFAULT, STOCK, DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
     *("small", "tensor", "data"),
 )
 RECIPES: Mapping[str, Recipe] = {
-    # Default settings and caches.
-    DEFAULT: Recipe((*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all")),
+    # Default settings and caches, and responses are stored.
+    DEFAULT: Recipe(
+        (*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all"),
+        environment={"VLLM_ENABLE_RESPONSES_API_STORE": "1"},
+    ),
     # vLLM without the plugin, scheduled like the default server.
     STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
     # The demo model, as `make serve` serves it, with a key.

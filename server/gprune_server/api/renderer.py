@@ -10,6 +10,7 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from gprune_server.adaptive import AdaptivePolicy
 from gprune_server.api.context import CURRENT_REQUEST
 from gprune_server.errors import MALFORMED
+from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
@@ -26,12 +27,14 @@ class PruneRenderer(OnlineRenderer):
       `mm_processor_kwargs` unless the operator trusts them;
     - visual tokens of each prompt are recorded for the usage of the response, and refusals are counted;
     - if kept tokens keep their original positions, output ends before the positions run out;
-    - requests for more than `max_sequences` sequences are refused.
+    - requests for more than `max_sequences` sequences are refused, and text that stands for an image.
 
     Attributes:
+        placeholders: text and tokens that stand for an image; None if there are none.
         policy: chooses the ratio of requests that set neither ratio nor budget; None if the default applies.
     """
 
+    placeholders: Placeholders | None = None
     policy: AdaptivePolicy | None = None
 
     def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
@@ -44,7 +47,9 @@ class PruneRenderer(OnlineRenderer):
 
     async def preprocess_cmpl(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
-        return await super().preprocess_cmpl(request, *args, **kwargs)
+        engine_inputs = await super().preprocess_cmpl(request, *args, **kwargs)
+        self._check_placeholders(engine_inputs, "prompt")
+        return engine_inputs
 
     async def preprocess_chat(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_client(request)
@@ -54,6 +59,7 @@ class PruneRenderer(OnlineRenderer):
         except PruneRefusal as refusal:
             self._metrics.refused(refusal.reason)
             raise
+        self._check_placeholders(engine_inputs, "messages" if hasattr(request, "messages") else "input")
         for engine_input in engine_inputs:
             record = PruneRecord.of(engine_input)
             if record is not None and record.account.media:
@@ -112,6 +118,11 @@ class PruneRenderer(OnlineRenderer):
             media_io_kwargs=getattr(request, "media_io_kwargs", None),
             trust_request_mm_kwargs=self._trust_client,
         )
+
+    def _check_placeholders(self, engine_inputs: Any, field: str) -> None:
+        if self.placeholders is not None:
+            for engine_input in engine_inputs:
+                self.placeholders.check_prompt(engine_input, field)
 
     def _check_length(self, length: int, account: VisualTokenAccount) -> None:
         """Check that the pruned prompt fits the model. vLLM's own message would not mention pruning."""

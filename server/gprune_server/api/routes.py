@@ -63,7 +63,7 @@ async def show_visual_tokens(request: VisualTokensRequest, raw_request: Request)
     """Show which visual tokens of images the engine would keep."""
     state = raw_request.app.state
     _check_supported(state)
-    unknown = await state.openai_serving_models.registry.check_model(request.model)
+    unknown = await state.gprune_visual_tokens.check_model(request, state.openai_serving_chat)
     if unknown is not None:
         return JSONResponse(unknown.model_dump(), status_code=unknown.error.code)  # type: ignore[return-value]
     shown: VisualTokensResponse = await state.gprune_visual_tokens.show(request)

@@ -1,10 +1,12 @@
 """Request bodies with pruning fields."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, SkipValidation
+from pydantic import BaseModel, Field, SkipValidation, model_validator
 from vllm.entrypoints.openai.chat_completion.protocol import BatchChatCompletionRequest, ChatCompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+
+from gprune_server.api.items import Item, completed, without_nulls
 
 # These declarations are for the OpenAPI schema. `gprune_server.api.renderer` validates the fields, for every endpoint.
 RatioField = Annotated[
@@ -61,5 +63,21 @@ class PrunableBatchRequest(Prunable, BatchChatCompletionRequest):
 class PrunableResponsesRequest(Prunable, ResponsesRequest):
     """Body of `/v1/responses`.
 
-    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): has pruning fields.
+    Changes against `vllm.entrypoints.openai.responses.protocol.ResponsesRequest` (vLLM 0.32): has pruning fields, and
+    takes items as agents send them.
     """
+
+    input: str | list[Item]
+
+    @model_validator(mode="before")
+    @classmethod
+    def complete(cls, data: Any) -> Any:
+        """Omit nulls, which stand for the defaults, and complete the items.
+
+        As a subclass's, this validator runs before those of `ResponsesRequest`.
+        """
+        if not isinstance(data, dict):
+            return data
+        data = without_nulls(data)
+        items = data.get("input")
+        return data | {"input": [completed(item) for item in items]} if isinstance(items, list) else data

@@ -13,12 +13,14 @@ class UsageReporter:
 
     Wraps `OpenAIServingChat`, `OpenAIServingChatBatch` or `OpenAIServingResponses` (vLLM 0.32). Changes:
 
-    - `usage` carries `visual_tokens`, in streams too;
+    - `usage` carries `visual_tokens`, in streams and in responses that are made in the background and retrieved later;
     - a stream of `/v1/responses` that fails ends with an `error` event.
     """
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
+        # vLLM 0.32 keeps all responses to retrieve, and so is this kept for all of those with images.
+        self._background: dict[str, dict[str, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handler, name)
@@ -33,6 +35,10 @@ class UsageReporter:
         response = await self._report(self._handler.create_responses, request, raw_request)
         return with_error_event(response) if hasattr(response, "__aiter__") else response
 
+    async def retrieve_responses(self, response_id: str, *args: Any, **kwargs: Any) -> Any:
+        response = await self._handler.retrieve_responses(response_id, *args, **kwargs)
+        return _reported(response, self._background.get(response_id))
+
     async def _report(self, create: Any, request: Any, raw_request: Any) -> Any:
         record = RequestRecord(request)
         token = CURRENT_REQUEST.set(record)
@@ -41,12 +47,19 @@ class UsageReporter:
         finally:
             CURRENT_REQUEST.reset(token)
         visual_tokens = record.usage()
-        if visual_tokens is None:
-            return response
-        if hasattr(response, "__aiter__"):
-            return _report_stream(response, visual_tokens)
-        _report_object(response, visual_tokens)
+        if visual_tokens is not None and getattr(request, "background", False):
+            self._background[request.request_id] = visual_tokens
+        return _reported(response, visual_tokens)
+
+
+def _reported(response: Any, visual_tokens: dict[str, Any] | None) -> Any:
+    """Return a response or stream that reports visual tokens, if there are any."""
+    if visual_tokens is None:
         return response
+    if hasattr(response, "__aiter__"):
+        return _report_stream(response, visual_tokens)
+    _report_object(response, visual_tokens)
+    return response
 
 
 async def _report_stream(events: AsyncIterator[Any], visual_tokens: dict[str, Any]) -> AsyncIterator[Any]:

@@ -1,6 +1,7 @@
 """Request and response bodies of `/v1/visual_tokens`."""
 
 from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,13 +36,14 @@ class VisualTokensRequest(BaseModel):
             VLLMValidationError: there are too many combinations, or none.
         """
         choices = {name: _listed(name, getattr(self, name)) for name in (RATIO_KEY, BUDGET_KEY, METHOD_KEY)}
-        asked = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
-        if len(asked) > MAX_PLANS:
+        count = prod(map(len, choices.values()))
+        if count > MAX_PLANS:
             raise VLLMValidationError(
-                f"The request asks for {len(asked)} combinations of ratio or budget and method, but the limit is "
+                f"The request asks for {count} combinations of ratio or budget and method, but the limit is "
                 f"{MAX_PLANS}. Send fewer values.",
                 parameter=RATIO_KEY,
             )
+        asked = (dict(zip(choices, values, strict=True)) for values in product(*choices.values()))
         return [resolve_request(settings, fields) for fields in asked]
 
 

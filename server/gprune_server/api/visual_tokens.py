@@ -4,7 +4,7 @@ from typing import Any
 
 import vllm.envs
 from starlette.concurrency import run_in_threadpool
-from vllm.exceptions import VLLMValidationError
+from vllm.exceptions import VLLMUnprocessableEntityError, VLLMValidationError
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 
 from gprune_server.api.visual_token_schema import (
@@ -59,17 +59,50 @@ class VisualTokens:
         specs = request.specs(self._settings)
         images = [await self._load(url) for url in request.images]
         data = [await self._inspect(number, image, specs, request.scores) for number, image in enumerate(images)]
-        return VisualTokensResponse(model=self._model_name, data=data)
+        return VisualTokensResponse(model=request.model or self._model_name, data=data)
+
+    async def check_model(self, request: VisualTokensRequest, chat: Any) -> Any:
+        """Check that a chat may name the model of a request.
+
+        Args:
+            request: the request.
+            chat: vLLM's `OpenAIServingChat`, which also knows adapters.
+
+        Returns:
+            vLLM's `ErrorResponse`, or None if it may.
+
+        Raises:
+            VLLMValidationError: it names an adapter that may change the vision tower, of which the engine shows the
+                selection without adapters.
+        """
+        unknown = await chat._check_model(request)
+        lora = self._engine.vllm_config.lora_config
+        base = not request.model or chat.models.is_base_model(request.model)
+        if unknown is None and not base and lora is not None and lora.enable_tower_connector_lora:
+            raise VLLMValidationError(
+                "The visual tokens of an adapter cannot be shown where adapters apply to the vision tower. "
+                "Name the base model.",
+                parameter="model",
+            )
+        return unknown
 
     async def _load(self, url: str) -> Any:
-        """Load the image at a URL, as a chat does."""
+        """Load the image at a URL, as a chat does.
+
+        Raises:
+            VLLMClientError: it cannot be loaded; the error names `images`.
+        """
         config = self._engine.model_config
         connector = MEDIA_CONNECTOR_REGISTRY.load(
             vllm.envs.VLLM_MEDIA_CONNECTOR,
             allowed_local_media_path=config.allowed_local_media_path,
             allowed_media_domains=config.allowed_media_domains,
         )
-        return (await connector.fetch_image_async(url)).media
+        try:
+            return (await connector.fetch_image_async(url)).media
+        except (VLLMValidationError, VLLMUnprocessableEntityError) as error:
+            error.parameter = "images"  # in place of a chat's field
+            raise
 
     async def _inspect(self, number: int, image: Any, specs: list[PruneSpec], scored: bool) -> ImageTokens:
         processor = self._engine.renderer.get_mm_processor()

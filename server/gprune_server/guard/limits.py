@@ -22,6 +22,16 @@ class Limits(OperatorSettings):
     max_request_bytes: Count = Field(
         64 * MEBIBYTE, description="Largest request body, in bytes. Larger bodies are refused with 413."
     )
+    max_request_values: Count = Field(
+        50_000,
+        description="Most strings, objects and lists in a JSON body, names of fields included. Bodies with more are "
+        "refused with 413.",
+    )
+    max_request_structure_bytes: Count = Field(
+        4 * MEBIBYTE,
+        description="Most bytes of a JSON body outside of its strings, such as those of token ids. Bodies with more "
+        "are refused with 413.",
+    )
     max_image_bytes: Count = Field(20 * MEBIBYTE, description="Largest encoded image, in bytes.")
     max_image_pixels: Count = Field(32_000_000, description="Largest image, in pixels. Checked before decoding.")
     max_request_sequences: Count = Field(

@@ -27,7 +27,12 @@ input_parts = tagged("input_image", image_url=urls, detail=st.just("auto")) | ta
 outputs = tagged("function_call_output", call_id=words, output=words) | tagged("reasoning", summary=lists(odd))
 call_items = tagged("function_call", call_id=words, name=words, arguments=arguments)
 messages = objects(role=roles, content=words | lists(mostly(input_parts, other_parts), 1))
-items = lists(mostly(messages, call_items, outputs), 1)
+# As agents send them: without types and details, or with null in their place.
+NULLS = {name: st.none() for name in ("id", "status", "detail", "annotations", "file_id")}
+bare_parts = objects(NULLS, text=texts) | objects(NULLS, image_url=urls) | objects(NULLS, refusal=texts)
+bare_items = objects(NULLS, role=st.sampled_from(("user", "assistant")), content=lists(bare_parts) | st.none())
+bare_outputs = objects(NULLS, type=st.just("function_call_output"), call_id=texts, output=lists(bare_parts))
+items = lists(mostly(messages, call_items, outputs) | bare_items | bare_outputs, 1)
 
 # Turns of Anthropic's messages.
 sources = tagged("base64", media_type=st.just("image/png"), data=urls.map(lambda url: url.partition(",")[2]))

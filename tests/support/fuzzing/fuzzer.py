@@ -39,6 +39,7 @@ class Fuzzer:
             limits=httpx.Limits(max_keepalive_connections=0),  # a 5xx closes its connection
         )
         self.statuses: Counter[tuple[str, int]] = Counter()
+        self.slowest = 0.0  # seconds
 
     def __enter__(self) -> Self:
         return self
@@ -63,14 +64,25 @@ class Fuzzer:
         Raises:
             AssertionError: one is a 5xx or malformed.
         """
+        self.answers(sent)
+
+    def answers(self, sent: Iterable[Case]) -> list[tuple[Case, httpx.Response]]:
+        """Send requests, judge the answers, and return both.
+
+        Raises:
+            AssertionError: one is a 5xx or malformed.
+        """
         sent = list(sent)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for case, answer in zip(sent, pool.map(self._post, sent), strict=True):
+            answered = list(zip(sent, pool.map(self._post, sent), strict=True))
+            for case, answer in answered:
                 self.statuses[case.path, answer.status_code] += 1
+                self.slowest = max(self.slowest, answer.elapsed.total_seconds())
                 try:
                     assert_well_formed(case.path, answer)
                 except AssertionError as error:
-                    raise AssertionError(f"{error} for {case}") from error
+                    raise AssertionError(f"{error} for {str(case)[:2000]}") from error
+        return answered
 
     def send_requests(self, count: int) -> None:
         """Send requests of all kinds."""

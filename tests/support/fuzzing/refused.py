@@ -16,6 +16,8 @@ PATHS = (CHAT_PATH, BATCH_PATH, RESPONSES_PATH)
 SMALL = Image.new("RGB", (8, 8), "teal")
 MOST_IMAGES = 16
 """What a prompt may have at most, by default."""
+PLACEHOLDER = "<image>"
+"""Stands for an image in the served model's prompts, and is its token 3."""
 LONG = '"' + "x" * 9999 + '"'
 VALUES = {
     "prune_ratio": ('"0.5"', "true", "NaN", "1", "-0.1", "1e400", "-Infinity", "[]", "{}", "1" + "0" * 400, LONG),
@@ -58,8 +60,41 @@ def with_pictures(name: str, *urls: str, field: str | None = None, **fields: Any
     return Refused(name, Case(CHAT_PATH, json.dumps(body).encode()), field)
 
 
+def ignored() -> Iterator[Refused]:
+    """Fields that an endpoint would ignore, or could not honour."""
+    picture = json.dumps({"image": data_url(SMALL)})
+    for path in (CHAT_PATH, BATCH_PATH, RESPONSES_PATH, "/v1/completions", "/v1/messages", "/tokenize"):
+        yield with_text(path, "multi_modal_data", f'"multi_modal_data": {picture}')
+    yield with_text("/v1/completions", "image_url", f'"image_url": {picture}')
+    yield Refused("invocations", Case("/invocations", f'{{"prompt": "a", "images": {picture}}}'.encode()), "images")
+    yield with_text("/v1/completions", "prune_method", '"prune_method": "gprune"')
+    yield with_text("/v1/messages", "visual_token_budget", '"visual_token_budget": 9')
+    tool = '[{"type": "function", "function": {"name": "zoom", "parameters": {}}}]'
+    unbatched = {"stream": "true", "stream_options": '{"include_usage": true}', "tools": tool, "best_of": "2"}
+    for field, value in (unbatched | {"prompt_logprobs": "1", "parallel_tool_calls": "false"}).items():
+        yield with_text(BATCH_PATH, field, f'"{field}": {value}')
+
+
+def placeholders() -> Iterator[Refused]:
+    """Text that stands for an image."""
+    turn = json.dumps([{"role": "user", "content": PLACEHOLDER}])
+    for path in (CHAT_PATH, "/v1/messages", "/tokenize"):
+        yield with_text(path, "messages", f'"messages": {turn}')
+    yield with_text(BATCH_PATH, "messages", f'"messages": [{turn}]')
+    yield with_text(CHAT_PATH, "chat_template_kwargs", f'"chat_template_kwargs": {{"a": "{PLACEHOLDER}"}}')
+    yield with_text(RESPONSES_PATH, "input", f'"input": {turn}')
+    yield with_text(RESPONSES_PATH, "instructions", f'"instructions": "{PLACEHOLDER}"')
+    invoked = f'{{"messages": {turn}, "max_tokens": 1}}'.encode()
+    yield Refused("invocations with a placeholder", Case("/invocations", invoked), "messages")
+    yield with_text("/v1/messages", "system", f'"system": "{PLACEHOLDER}"')
+    for prompt in (f'"a {PLACEHOLDER} b"', f'["a", "{PLACEHOLDER}"]', "[1, 3]", "[[1], [3]]"):
+        yield with_text("/v1/completions", "prompt", f'"prompt": {prompt}')
+
+
 REFUSED = (
     *pruning(),
+    *ignored(),
+    *placeholders(),
     with_pictures("fastv with a picture", field="prune_method", prune_method="fastv"),
     with_pictures("a ratio of one with a picture", field="prune_ratio", prune_ratio=1),
     with_pictures("a processor's ratio", field="mm_processor_kwargs", mm_processor_kwargs={"prune_ratio": 0.5}),

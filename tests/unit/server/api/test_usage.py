@@ -47,6 +47,37 @@ async def test_accounts_of_several_prompts_are_summed() -> None:
     assert answer.usage.visual_tokens == VISUAL_TOKENS | {"input": 468, "kept": 154, "images": 2}
 
 
+class Background(Handler):
+    """A handler that answers at once and stores another answer."""
+
+    def __init__(self, stored: Any, *accounts: VisualTokenAccount) -> None:
+        super().__init__(SimpleNamespace(usage=None), *accounts)
+        self.stored = stored
+
+    create_responses = Handler.create_chat_completion
+
+    async def retrieve_responses(self, response_id: str, **options: Any) -> Any:
+        return self.stored
+
+
+@pytest.mark.parametrize(("accounts", "told"), [([ACCOUNT], {"visual_tokens": VISUAL_TOKENS}), ([], {})])
+async def test_a_response_of_the_background_is_extended_when_it_is_read(accounts: list[Any], told: Any) -> None:
+    stored = SimpleNamespace(usage=SimpleNamespace())
+    reporter = UsageReporter(Background(stored, *accounts))
+    await reporter.create_responses(SimpleNamespace(background=True, request_id="a"), None)
+    assert vars((await reporter.retrieve_responses("b")).usage) == {}
+    assert vars((await reporter.retrieve_responses("a", stream=False)).usage) == told
+
+
+async def test_a_stream_of_the_background_is_extended_when_it_is_read() -> None:
+    event = SimpleNamespace(response=SimpleNamespace(usage=SimpleNamespace()))
+    reporter = UsageReporter(Background(stream(event), ACCOUNT))
+    await reporter.create_responses(SimpleNamespace(background=True, request_id="a"), None)
+    assert [each.response.usage.visual_tokens async for each in await reporter.retrieve_responses("a")] == [
+        VISUAL_TOKENS
+    ]
+
+
 async def test_a_budget_is_told_with_the_ratio_it_came_to() -> None:
     large = VisualTokenAccount(input=234, kept=110, ratio=0.5536, method="tome", budget=100, patches=224)
     small = VisualTokenAccount(input=100, kept=100, ratio=0.0, method="tome", budget=100, patches=96)
