@@ -15,6 +15,7 @@ from yarl import URL
 
 from gprune_server.guard.addresses import AddressRule, CheckedResolver, ForbiddenAddressError, is_address
 from gprune_server.guard.limits import shared_limits
+from gprune_server.guard.transparency import alpha_of
 
 CONNECTOR_NAME = "gprune"
 """Name in vLLM's registry of connectors, the value of `VLLM_MEDIA_CONNECTOR`."""
@@ -92,13 +93,18 @@ class GuardedMediaConnector(MediaConnector):
 
 
 class GuardedImageIO(ImageMediaIO):
-    """Changes against `vllm.multimodal.media.ImageMediaIO` (vLLM 0.32): checks format, bytes and pixels before
-    decoding, and scales channels of 16 bits to 8 instead of clipping them."""
+    """Changes against `vllm.multimodal.media.ImageMediaIO` (vLLM 0.32), for one image:
+
+    - checks format, bytes and pixels before decoding;
+    - scales channels of 16 bits to 8 instead of clipping them;
+    - hides the transparent colour of any PNG file.
+    """
 
     def __init__(self, max_pixels: int, max_bytes: int, **options: Any) -> None:
         super().__init__(**options)
         self.max_pixels = max_pixels
         self.max_bytes = max_bytes
+        self._alpha: Image.Image | None = None
 
     def get_max_bytes(self) -> int:
         return self.max_bytes
@@ -112,6 +118,7 @@ class GuardedImageIO(ImageMediaIO):
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:  # reads the header only
                 self.check_size(*image.size)
+                self._alpha = alpha_of(image, data)
         except OSError as error:  # as upstream does for images that it cannot open
             raise ValueError(f"Failed to load image: {error}") from error
         return super().load_bytes(data)
@@ -136,6 +143,9 @@ class GuardedImageIO(ImageMediaIO):
     def _convert_image_mode(self, image: Any) -> Image.Image:
         if getattr(image, "mode", "").startswith("I"):
             image = image.convert("I").point(lambda value: value / 257).convert("L")
+        if self._alpha is not None:
+            image.info.pop("transparency", None)
+            image.putalpha(self._alpha)
         converted: Image.Image = super()._convert_image_mode(image)
         return converted
 
