@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.middleware import Middleware
 from vllm.config import VllmConfig
 from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
@@ -19,6 +20,7 @@ from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
 from gprune_server import playground
 from gprune_server.adaptive import start_policy
+from gprune_server.api.error_responses import with_handlers
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
@@ -81,6 +83,7 @@ class GPruneEndpointPlugin:
 def _add_middleware(app: FastAPI) -> None:
     """Add this package's middleware, the innermost first."""
     in_flight = app.state.gprune_in_flight = InFlight()
+    app.user_middleware.append(Middleware(with_handlers))  # within that of vLLM's metrics, which is there already
     app.add_middleware(Admission, in_flight=in_flight)
     app.add_middleware(BodyLimit, max_bytes=shared_limits().max_request_bytes)
     app.add_middleware(Drain, in_flight=in_flight)

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from gprune_server.guard.media import GuardedImageIO
+from gprune_server.guard.image_io import GuardedImageIO
 from tests.support.png import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, png, transparent
 
 WHITE = (255, 255, 255)
