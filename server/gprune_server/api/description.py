@@ -1,5 +1,6 @@
 """Descriptions of errors for clients: a message, the place in the body, and nothing of the server's insides."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -43,14 +44,14 @@ def describe(error: Exception, body: Any) -> ErrorResponse:
     return described
 
 
-def describe_fields(models: Any, body: Any) -> ErrorResponse:
+def describe_fields(models: Iterable[Any], body: Any) -> ErrorResponse:
     """Describe a body on which a validator of vLLM fails, by validating one field after the other.
 
     Args:
-        models: the parameters of a route that take the body, as FastAPI holds them.
+        models: what the body is validated as.
         body: parsed, or None.
     """
-    fields = [item for model in models for item in getattr(model.field_info.annotation, "model_fields", {}).items()]
+    fields = [item for model in models for item in getattr(model, "model_fields", {}).items()]
     for name, field in fields:
         if isinstance(body, dict) and name in body:
             try:

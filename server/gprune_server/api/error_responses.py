@@ -44,7 +44,7 @@ async def client_error_response(request: Request, error: Exception) -> JSONRespo
 async def unforeseen_response(request: Request, error: Exception) -> Response:
     """Return a 400 for an error in the validation of a body, and what vLLM returns for any other."""
     if any(frame.name == VALIDATION for frame in extract_tb(error.__traceback__)):
-        models = request.scope["route"].dependant.body_params
+        models = [each.field_info.annotation for each in request.scope["route"].dependant.body_params]
         return JSONResponse(describe_fields(models, await _body(request)).model_dump(), HTTPStatus.BAD_REQUEST)
     response: Response = await exception_handler(request, error)
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
