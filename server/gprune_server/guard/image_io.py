@@ -8,7 +8,7 @@ from vllm.multimodal.media import ImageMediaIO
 
 from gprune_server.guard.image_error import ImageError
 from gprune_server.guard.image_format import FORMATS, refusal
-from gprune_server.guard.transparency import alpha_of
+from gprune_server.guard.transparency import alpha_of, prepared
 
 MAX_ASPECT_RATIO = 100
 """Largest ratio of the longer side to the shorter one. Beyond it, vLLM resizes the shorter side to nothing."""
@@ -73,10 +73,5 @@ class GuardedImageIO(ImageMediaIO):
             )
 
     def _convert_image_mode(self, image: Any) -> Image.Image:
-        if getattr(image, "mode", "").startswith("I"):
-            image = image.convert("I").point(lambda value: value / 257).convert("L")
-        if self._alpha is not None:
-            image.info.pop("transparency", None)
-            image.putalpha(self._alpha)
-        converted: Image.Image = super()._convert_image_mode(image)
+        converted: Image.Image = super()._convert_image_mode(prepared(image, self._alpha))
         return converted

@@ -1,15 +1,37 @@
-"""Transparency of PNG files that name one colour for it (`tRNS`)."""
+"""Transparency and depth of images, where Pillow or vLLM misread them. It imports without vLLM."""
 
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
-from vllm.multimodal.image import normalize_image
+from PIL import Image, ImageOps
 
 DEPTH = 24
 """Offset of the bit depth in a PNG file."""
 SCALES = {2: 85, 4: 17}
 """By bit depth: what Pillow multiplies samples by, but not the transparent colour."""
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """Return an image turned as its camera says, like `vllm.multimodal.image.normalize_image`."""
+    with suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def prepared(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """Return a turned image with channels of 8 bits, scaled from 16, and with its alpha channel.
+
+    Args:
+        image: of any mode.
+        alpha: see `alpha_of`.
+    """
+    if image.mode.startswith("I"):
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    if alpha is not None:
+        image.info.pop("transparency", None)
+        image.putalpha(alpha)
+    return image
 
 
 def alpha_of(image: Image.Image, data: bytes) -> Image.Image | None:
@@ -42,7 +64,7 @@ def _low_bytes(data: bytes) -> Image.Image:
 
 def _equal(image: Image.Image, colour: np.ndarray) -> np.ndarray:
     """Return which pixels of an image, turned as its camera says, have a colour: bool `[height, width]`."""
-    turned = normalize_image(image)
-    samples = np.asarray(turned.convert("L") if turned.mode == "1" else turned)
+    upright = turned(image)
+    samples = np.asarray(upright.convert("L") if upright.mode == "1" else upright)
     equal: np.ndarray = np.all(np.atleast_3d(samples) == colour, axis=2)
     return equal
