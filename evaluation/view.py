@@ -2,46 +2,61 @@
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib.figure import Figure
-from openai import APIStatusError, OpenAI, OpenAIError
+import httpx
 from PIL import Image
 
 from evaluation.client import client_options
 from evaluation.failure import EvaluationError
-from evaluation.figures.canvas import save, subplots
-from evaluation.figures.pictures import WIDTH, dimmed, picture_heights, show
-from evaluation.picture import data_url
+from evaluation.file_picture import FilePicture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 URL = "http://localhost:8000"
 RATIOS = (0.5, 0.7, 0.9)
+SHOWN = (480, 4800)
+"""Width and height in pixels that a figure has room for, twice over."""
+KINDS = (".jpeg", ".jpg", ".pdf", ".png", ".svg", ".webp")
+"""Kinds of files that a figure is written to."""
 
 
 def view(
     picture: Image.Image | str | Path, ratios: Sequence[float] = RATIOS, methods: Sequence[str] = (), url: str = URL
-) -> Figure:
+) -> "Figure":
     """A row for each method: the picture, and what stays of its crops at each ratio.
 
     Args:
-        picture: itself, or its file.
+        picture: itself, or its file, which is sent as it is.
         ratios: fractions of the visual tokens to prune.
         methods: those that the server has enabled; its default where none is named.
         url: of a server of gprune-vllm.
 
     Raises:
-        EvaluationError: the server does not answer, or refuses; the message is its own.
+        EvaluationError: the file is no picture, or the server does not answer, or refuses; the message is its own.
+        OSError: the file cannot be read.
     """
-    image = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
-    shown = _ask(url, image, ratios, methods)
+    file = FilePicture.of(_encoded(picture)) if isinstance(picture, Image.Image) else FilePicture.read(Path(picture))
+    shown = _ask(url, file, ratios, methods)
+    return _draw(file.seen, shown, max(1, len(methods)), len(ratios))
+
+
+def _draw(image: Image.Image, shown: dict[str, Any], rows: int, ratios: int) -> "Figure":
+    """Draw plans of one image, ratio by ratio with each method."""
+    import numpy as np  # and matplotlib: what takes seconds to import comes after the server's answer
+
+    from evaluation.figures.canvas import subplots
+    from evaluation.figures.pictures import WIDTH, dimmed, picture_heights, show
+
+    image.thumbnail(SHOWN)
     (group,) = (group for group in shown["groups"] if group["name"] == "grid")
-    count, columns = max(1, len(methods)), 1 + len(ratios)
-    figure, axes = subplots(columns, WIDTH, picture_heights([image] * count))
-    for number in range(count):
-        plans = shown["plans"][number::count]
-        first, *others = axes[number * columns : (number + 1) * columns]
+    figure, axes = subplots(1 + ratios, WIDTH, picture_heights([image] * rows))
+    for number in range(rows):
+        plans = shown["plans"][number::rows]
+        first, *others = axes[number * (1 + ratios) : (number + 1) * (1 + ratios)]
         show(first, image, plans[0]["method"])
         for place, plan in zip(others, plans, strict=True):
             kept = np.isin(np.arange(group["rows"] * group["columns"]), plan["kept_indices"]["grid"])
@@ -50,18 +65,42 @@ def view(
     return figure
 
 
-def _ask(url: str, image: Image.Image, ratios: Sequence[float], methods: Sequence[str]) -> dict[str, Any]:
+def _encoded(image: Image.Image) -> bytes:
+    """An image in memory as a file, without loss."""
+    buffer = BytesIO()
+    (image if image.mode in ("1", "L", "LA", "P", "RGBA", "I;16") else image.convert("RGB")).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _ask(url: str, picture: FilePicture, ratios: Sequence[float], methods: Sequence[str]) -> dict[str, Any]:
     """What the server says of one image: plans ratio by ratio, with each method."""
-    body = {"images": [data_url(image)], "prune_ratio": [*ratios], "prune_method": [*methods] or None}
+    body = {"images": [picture.url], "prune_ratio": [*ratios], "prune_method": [*methods] or None}
+    options = client_options(url)
+    key = {"Authorization": f"Bearer {options['api_key']}"}
     try:
-        with OpenAI(**client_options(url)) as client:
-            answer: Any = client.post("/visual_tokens", body=body, cast_to=object)
-    except APIStatusError as error:
-        raise EvaluationError(f"the server answered {error.status_code}: {error.message}") from error
-    except OpenAIError as error:
+        answer = httpx.post(f"{options['base_url']}/visual_tokens", json=body, headers=key, timeout=options["timeout"])
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EvaluationError(f"no server answers at {url} ({error}); `make serve` starts one") from error
-    shown: dict[str, Any] = answer["data"][0]
+    try:
+        said = answer.json()
+        shown: dict[str, Any] | str = said["error"]["message"] if answer.is_error else said["data"][0]
+    except (ValueError, LookupError, TypeError) as error:
+        raise EvaluationError(f"no server of gprune-vllm: {url} answered {answer.text[:200]!r}") from error
+    if isinstance(shown, str):
+        raise EvaluationError(f"the server answered {answer.status_code}: {shown}")
     return shown
+
+
+def output_file(given: Path | None, picture: Path) -> Path:
+    """The file to write.
+
+    Raises:
+        EvaluationError: figures are not written to files of its kind.
+    """
+    file = given or picture.with_name(f"{picture.stem}-kept.png")
+    if file.suffix.lower() not in KINDS:
+        raise EvaluationError(f"{file}: no figure can be written to it; name a file that ends in {', '.join(KINDS)}")
+    return file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,14 +109,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ratio", type=float, nargs="+", default=RATIOS, help="default: %(default)s")
     parser.add_argument("--method", nargs="+", default=(), help="default: the server's")
     parser.add_argument("--url", default=URL, help="default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="PNG", help="default: IMAGE-kept.png, beside the picture")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: IMAGE-kept.png, beside the picture")
     given = parser.parse_args(arguments)
-    output = given.output or given.picture.with_name(f"{given.picture.stem}-kept.png")
     try:
-        save(view(given.picture, given.ratio, given.method, given.url), output)
+        output = output_file(given.output, given.picture)
+        _save(view(given.picture, given.ratio, given.method, given.url), output)
     except (EvaluationError, OSError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
     print(output)
+
+
+def _save(figure: "Figure", file: Path) -> None:
+    from evaluation.figures.canvas import save
+
+    save(figure, file)
 
 
 if __name__ == "__main__":

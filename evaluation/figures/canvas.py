@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,4 +33,5 @@ def subplots(columns: int, width: float = 5.0, heights: Sequence[float] = (4.0,)
 def save(figure: Figure, file: Path) -> None:
     """Write a figure, making the folder where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=DPI, pil_kwargs={"optimize": True})
+    options: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if file.suffix.lower() == ".png" else {}
+    figure.savefig(file, dpi=DPI, **options)

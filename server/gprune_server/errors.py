@@ -1,7 +1,6 @@
 """Errors that vLLM 0.32 reports wrongly: client errors as server errors, and errors within a stream not at all."""
 
 from collections.abc import AsyncIterator
-from traceback import extract_tb
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -21,34 +20,26 @@ from vllm.v1.serial_utils import MsgpackEncoder
 
 logger = init_logger(f"vllm.{__name__}")
 
-VALIDATION = "request_body_to_args"
-"""FastAPI's function that validates bodies. vLLM's validators, which run in it, fail on fields of the wrong type."""
 MALFORMED = (AssertionError, AttributeError)
 """Exceptions that vLLM raises for a message part that does not match its `type`."""
+
+
+class RequestError(VLLMValidationError):
+    """Changes against `vllm.exceptions.VLLMValidationError` (vLLM 0.32): its text is the message and nothing else."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def handle_errors(app: FastAPI) -> None:
     """Report framework errors in OpenAI's format, and bodies that vLLM fails to read as client errors."""
     app.add_exception_handler(HTTPException, http_exception_handler)
     app.add_exception_handler(RecursionError, nesting_response)
-    for unforeseen in (AttributeError, LookupError):
-        app.add_exception_handler(unforeseen, unforeseen_response)
 
 
 async def nesting_response(request: Request, error: Exception) -> Response:
     """Return a 400, where vLLM would return a 500 and close the connection."""
     cause = VLLMValidationError("The request contains JSON that is nested too deeply. Reduce its depth.")
-    response: Response = await exception_handler(request, cause)
-    return response
-
-
-async def unforeseen_response(request: Request, error: Exception) -> Response:
-    """Return a 400 for an error in the validation of a body, and a 500 for any other."""
-    cause: Exception = error
-    if any(frame.name == VALIDATION for frame in extract_tb(error.__traceback__)):
-        cause = VLLMValidationError("A field of the request has the wrong type. Check the body against /openapi.json.")
-    else:
-        logger.error("Request failed", exc_info=error)
     response: Response = await exception_handler(request, cause)
     return response
 
@@ -85,7 +76,7 @@ def check_output(output: Any, sampling_params: Any) -> None:
     """
     grammar = getattr(sampling_params, "structured_outputs", None)
     if grammar is not None and any(each.finish_reason == "error" for each in output.outputs):
-        raise VLLMValidationError(
+        raise RequestError(
             "The model cannot generate the requested output, or its grammar is too complex. Simplify the grammar.",
             parameter="structured_outputs",
         )

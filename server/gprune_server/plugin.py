@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.middleware import Middleware
 from vllm.config import VllmConfig
 from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
@@ -20,6 +21,11 @@ from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
 from gprune_server import playground
 from gprune_server.adaptive import start_policy
+from gprune_server.api import invocations, models
+from gprune_server.api.anthropic_errors import AnthropicErrors
+from gprune_server.api.anthropic_messages import AnthropicMessages
+from gprune_server.api.error_responses import with_handlers
+from gprune_server.api.head import HeadAsGet
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
@@ -50,7 +56,8 @@ KEEP_ALIVE = 75
 
 vLLM's default of 5 equals that of the openai client. uvloop runs timers before it reads, so a busy server can close a
 connection on which the next request has already arrived, and the client gets a read error instead of a response."""
-AUTHENTICATION = f"{Authentication.__module__}.{Authentication.__name__}"
+OUTERMOST = tuple(f"{each.__module__}.{each.__name__}" for each in (Authentication, AnthropicErrors, HeadAsGet))
+"""Middleware by the names that vLLM's `--middleware` takes."""
 
 
 class GPruneEndpointPlugin:
@@ -66,6 +73,8 @@ class GPruneEndpointPlugin:
     def attach_router(self, app: FastAPI) -> None:
         app.include_router(router)
         app.include_router(reading)
+        app.include_router(models.router)
+        app.include_router(invocations.router)
         if PruneSettings.load().playground:
             app.include_router(playground.router)
         handle_errors(app)
@@ -89,6 +98,7 @@ def _add_middleware(app: FastAPI) -> None:
     """Add this package's middleware, the innermost first."""
     in_flight = app.state.gprune_in_flight = InFlight()
     limits = shared_limits()
+    app.user_middleware.append(Middleware(with_handlers))  # within that of vLLM's metrics, which is there already
     app.add_middleware(Admission, in_flight=in_flight)
     app.add_middleware(
         StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
@@ -96,7 +106,7 @@ def _add_middleware(app: FastAPI) -> None:
     app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
     app.add_middleware(Drain, in_flight=in_flight)
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
-    app.state.args.middleware = [*app.state.args.middleware, AUTHENTICATION]
+    app.state.args.middleware = [*app.state.args.middleware, *OUTERMOST]
 
 
 def _register_connector() -> None:
@@ -120,6 +130,7 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)
     state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
+    state.anthropic_serving_messages = AnthropicMessages(state.anthropic_serving_messages)
     for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
         setattr(state, handler, UsageReporter(getattr(state, handler)))
 

@@ -9,6 +9,8 @@ from gprune_server.guard.limits import Limits
 from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
 
 PLUGIN_NAME = "gprune"
+LEAKS = "ignore:resource_tracker:UserWarning"
+"""A filter of warnings, as `PYTHONWARNINGS` takes it."""
 GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune": (PruneSettings, "Visual token pruning."),
     "gprune-limits": (Limits, "Limits on client requests."),
@@ -21,6 +23,7 @@ LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "sh
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
     enable_plugins()  # first, because vLLM reads the plugins while building its parser
+    hide_leaks()
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
@@ -92,6 +95,11 @@ def enable_plugins() -> None:
     named = os.environ.get("VLLM_PLUGINS")
     names = set(named.split(",")) if named is not None else _installed_plugins()
     os.environ["VLLM_PLUGINS"] = ",".join(sorted(name for name in names | {PLUGIN_NAME} if name))
+
+
+def hide_leaks() -> None:
+    """Have Python's resource tracker, which starts later, remove what a stopped process left without a warning."""
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), LEAKS)))
 
 
 def _installed_plugins() -> set[str]:

@@ -1,6 +1,7 @@
 """Shutdown of a server: finish accepted requests, refuse new ones, and exit with an error if the engine failed."""
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.exceptions import GracefulHTTPError
 from vllm.logger import init_logger
+from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from gprune_server.guard.in_flight import RETRY_AFTER, InFlight
@@ -77,6 +79,7 @@ class DrainingEngine:
 
     async def _drain(self, deadline: float) -> None:
         self.draining = True
+        logging.getLogger(AsyncLLM.__module__).addFilter(is_news)
         logger.info("[shutdown] Finishing %d requests", self._in_flight["post"])
         if not await self._is_idle_by(deadline):
             await self._fail_prompts()
@@ -129,6 +132,15 @@ def _configure(config: Any, engine: DrainingEngine) -> None:
     """Make uvicorn exit if the engine fails, and limit its wait for clients that stopped reading."""
     config.callback_notify, config.timeout_notify = engine.raise_if_failed, 0
     config.timeout_graceful_shutdown = PARTING
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Return whether a log record says more than that the engine is gone, once it has been told to stop.
+
+    At Ctrl-C the engine stops by itself, and vLLM 0.32 logs an `EngineDeadError` that asks for a root cause. An engine
+    that crashes has logged the cause itself.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], EngineDeadError))
 
 
 def shutting_down_error() -> GracefulHTTPError:

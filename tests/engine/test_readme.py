@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -15,6 +17,8 @@ from gprune_server.guard.authentication import OPEN
 from gprune_server.guard.limits import Limits
 from gprune_server.serve import LIMITS
 from gprune_vllm.settings import PruneSettings, flag_name
+from tests.support import pool
+from tests.support.image import build_wheel
 from tests.support.servers import API_KEY, Server
 from tests.support.tools import require
 
@@ -33,6 +37,13 @@ def block(language: str) -> str:
     return str(text)
 
 
+def commands() -> dict[str, list[str]]:
+    """The README's commands and their words, without settings of variables in front of them."""
+    lines = [line for text in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in text.splitlines()]
+    found = {" ".join(shlex.split(line, comments=True)): shlex.split(line, comments=True) for line in lines}
+    return {line: [word for word in words if "=" not in word] for line, words in found.items()}
+
+
 def run(program: str, server: Server) -> str:
     """Run the README's program in the repository and return what it prints."""
     program = program.replace("http://localhost:8000", server.url).replace('api_key="none"', f'api_key="{API_KEY}"')
@@ -43,7 +54,44 @@ def run(program: str, server: Server) -> str:
 
 
 def test_request_prints_what_the_readme_shows(demo_server: Server) -> None:
+    assert commands()[".venv/bin/python ask.py"] == [".venv/bin/python", "ask.py"]
     assert run(block("python"), demo_server) == block("text")
+
+
+def test_the_environment_of_the_readme_has_the_client() -> None:
+    locks = [(ROOT / "scripts" / "locks" / f"{backend}.txt").read_text() for backend in ("cpu", "cuda")]
+    assert all(re.search(r"^openai==", lock, re.MULTILINE) for lock in locks)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("make serve", "gprune-serve evaluation/demo/model "),
+        ("MODEL=llava-hf/llava-v1.6-mistral-7b-hf make serve", "gprune-serve llava-hf/llava-v1.6-mistral-7b-hf "),
+        ("make test", "python -m pytest"),
+    ],
+)
+def test_targets_of_the_readme_run_what_it_says(line: str, told: str) -> None:
+    assert f"{line} " in README.replace("`", " ").replace("\n", " ")
+    printed = subprocess.run(
+        ["bash", "-c", f"{line} --dry-run"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told in printed.stdout
+
+
+def test_installing_as_the_readme_says_brings_the_commands_and_the_plugin(tmp_path: Path) -> None:
+    assert commands()["pip install ."] == ["pip", "install", "."]
+    with ZipFile(build_wheel(tmp_path)) as wheel:
+        (points,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "gprune-serve = gprune_server.serve:main" in points
+    assert "[vllm.general_plugins]" in points
+
+
+def test_every_command_of_the_readme_is_run() -> None:
+    """Those above by the tests above; `vllm serve` by every test of the guarded server, which it starts."""
+    serving = "VLLM_PLUGINS=gprune vllm serve llava-hf/llava-v1.6-mistral-7b-hf"
+    assert {*commands()} == {"pip install .", serving, "make serve", "make test", ".venv/bin/python ask.py"}
+    assert (pool.RECIPES[pool.GUARDED].environment or {})["VLLM_PLUGINS"] == "gprune"
 
 
 def test_curl_of_the_readme_is_answered(demo_server: Server) -> None:

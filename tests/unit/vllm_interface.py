@@ -30,6 +30,7 @@ WRAPPERS: Mapping[str, tuple[str, ...]] = {
         "vllm.entrypoints.openai.chat_completion.batch_serving.OpenAIServingChatBatch",
         "vllm.entrypoints.openai.responses.serving.OpenAIServingResponses",
     ),
+    "AnthropicMessages": ("vllm.entrypoints.anthropic.serving.AnthropicServingMessages",),
     "GPruneEndpointPlugin": ("vllm.plugins.endpoint_plugins.interface.EndpointPlugin",),
 }
 """Our classes that stand in for classes of vLLM without deriving from them."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import vllm.envs
 from starlette.concurrency import run_in_threadpool
-from vllm.exceptions import VLLMUnprocessableEntityError, VLLMValidationError
+from vllm.exceptions import VLLMValidationError
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 
 from gprune_server.api.visual_token_schema import (
@@ -87,22 +87,14 @@ class VisualTokens:
         return unknown
 
     async def _load(self, url: str) -> Any:
-        """Load the image at a URL, as a chat does.
-
-        Raises:
-            VLLMClientError: it cannot be loaded; the error names `images`.
-        """
+        """Load the image at a URL, as a chat does."""
         config = self._engine.model_config
         connector = MEDIA_CONNECTOR_REGISTRY.load(
             vllm.envs.VLLM_MEDIA_CONNECTOR,
             allowed_local_media_path=config.allowed_local_media_path,
             allowed_media_domains=config.allowed_media_domains,
         )
-        try:
-            return (await connector.fetch_image_async(url)).media
-        except (VLLMValidationError, VLLMUnprocessableEntityError) as error:
-            error.parameter = "images"  # in place of a chat's field
-            raise
+        return (await connector.fetch_image_async(url)).media
 
     async def _inspect(self, number: int, image: Any, specs: list[PruneSpec], scored: bool) -> ImageTokens:
         processor = self._engine.renderer.get_mm_processor()

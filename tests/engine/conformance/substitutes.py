@@ -23,8 +23,9 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
 from gprune_server.guard.authentication import Authentication
+from gprune_server.guard.image_io import GuardedImageIO
 from gprune_server.guard.limits import Limits
-from gprune_server.guard.media import GuardedImageIO, GuardedMediaConnector
+from gprune_server.guard.media import GuardedMediaConnector
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from evaluation import view
+from evaluation.file_picture import FilePicture
 from tests.support import photos
 from tests.support.servers import API_KEY, Server
 
@@ -39,12 +41,34 @@ def test_the_command_writes_beside_the_picture(
     assert (tmp_path / "flower-kept.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("kind", ["jpg", "pdf", "svg", "webp", "PNG"])
+def test_the_command_writes_what_it_is_told(server: Server, tmp_path: Path, kind: str) -> None:
+    output = tmp_path / "folder" / f"kept.{kind}"
+    view.main(["docs/scene.png", "--url", server.url, "--output", str(output)])
+    assert output.stat().st_size > 3000
+
+
+def test_the_picture_that_the_server_sees_is_shown(server: Server, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    photos.flower().resize((120, 40)).save(tmp_path / "turned.jpg", exif=exif)
+    figure = view.view(tmp_path / "turned.jpg", (0.5,), url=server.url)
+    assert figure.axes[0].images[0].get_array().shape == (120, 40, 3)  # type: ignore[union-attr]
+    asked = {"images": [FilePicture.read(tmp_path / "turned.jpg").url], "prune_ratio": 0.5}
+    shown = server.post("/v1/visual_tokens", asked).json()["data"][0]
+    assert (shown["width"], shown["height"]) == (40, 120)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--ratio", "2"], "prune_ratio must be a number in"),
         (["--method", "best"], "is not enabled"),
         (["--url", "http://127.0.0.1:1"], "make serve"),
+        (["--url", "nonsense"], "make serve"),
+        (["--output", "kept.xyz"], "name a file that ends in .jpeg, .jpg, .pdf, .png"),
+        (["--output", "kept"], "name a file that ends in"),
+        (["--output", "/dev/null/kept.png"], "/dev/null"),
     ],
 )
 def test_mistakes_are_explained(

@@ -122,3 +122,10 @@ def test_other_endpoints_take_images_unpruned(server: Server) -> None:
     assert answer.status_code == 200
     usage = answer.json()["usage"]
     assert usage["input_tokens"] + (usage.get("cache_read_input_tokens") or 0) > 234
+
+
+@pytest.mark.parametrize("detail", ["low", "high", "auto"])
+def test_detail_has_no_effect(server: Server, detail: str) -> None:
+    (turn,) = messages(IMAGES)
+    turn["content"][0]["image_url"]["detail"] = detail
+    assert extra(complete(server, messages=[turn]).usage) == VISUAL_TOKENS

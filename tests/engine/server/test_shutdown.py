@@ -74,6 +74,7 @@ def test_all_that_was_taken_is_answered(doomed_server: Server) -> None:
     assert last["choices"][0]["finish_reason"] == "length"
     assert usage["usage"]["completion_tokens"] == 1200
     assert server.process.wait(HANG) == 0
+    assert "EngineDeadError" not in server.log.read_text()
     assert not psutil.wait_procs(processes, HANG)[1]
 
 
@@ -87,3 +88,5 @@ def test_what_takes_longer_than_the_grace_period_is_told_so(doomed_server: Serve
         *_, last = events(stream)
         assert last["error"]["code"] == 503
         assert doomed_server.process.wait(HANG) == 0
+    log = doomed_server.log.read_text()
+    assert not [alarm for alarm in ("EngineDeadError", "leaked") if alarm in log]

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 
 ANTHROPIC = "/v1/messages"
+INSIDES = (" object at ", " object>", "pydantic", "(parameter=", "input_value", "'loc'", "Traceback")
+"""What no message shows."""
 
 
 def assert_well_formed(path: str, answer: httpx.Response) -> None:
@@ -19,6 +21,7 @@ def assert_well_formed(path: str, answer: httpx.Response) -> None:
         if answer.status_code == 200 and not error:
             continue
         assert isinstance(error, dict), answer.text[:300]
+        assert not [inside for inside in INSIDES if inside in error["message"]], answer.text[:300]
         if path == ANTHROPIC and "type" in event:
             assert set(error) == {"message", "type"}
             assert answer.status_code < 500, answer.text[:300]

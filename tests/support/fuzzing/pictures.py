@@ -2,7 +2,9 @@
 
 import base64
 import io
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -14,9 +16,16 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "ICO", "PPM", "TGA", "PC
 TAKEN = FORMATS[:4]
 MODES = {"PNG": ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"), "JPEG": ("RGB", "L", "CMYK"), "TIFF": ("F", "CMYK")}
 SIZES = ((1, 1), (5, 3), (101, 67), (224, 224), (300, 7), (2, 201))
-NO_PICTURES = (b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"PK\3\4", b"\0" * 64, b"GIF89a")
+NO_PICTURES = (
+    *(b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7", b"PK\3\4", b"\0" * 64, b"GIF89a", b"hello"),
+    *(b"\0\0\0\x18ftyp" + brand + b"\0" * 12 for brand in (b"heic", b"avif", b"mif1", b"isom")),
+    *(b"<!DOCTYPE html><p>", b"<?xml version='1.0'?>", b"{}", b"8BPS", b"<" * 2000, b"data:image/png;base64,AAAA"),
+)
 # None of these sends a packet: a server takes no http URL unless it was told to.
-ODD_DATA = ("", "data:", "data:,", "data:image/png;base64,", "data:image/png;base64,!", "data:;base64")
+ODD_DATA = (
+    *("", " ", "data:", "data:,", "data:image/png;base64,", "data:image/png;base64,!", "data:;base64", "iVBORw0KGgo="),
+    *("data:image/png;base64,AA AA", "data:image/png;base64,AA==AA==", "data:image/png;base64,AAAAA", "data:%2C"),
+)
 ODD_HOSTS = (
     "http://",
     "http://[",
@@ -63,7 +72,27 @@ def as_url(picture: tuple[str, bytes]) -> str:
     return f"data:image/{picture[0].lower()};base64,{base64.b64encode(picture[1]).decode()}"
 
 
-right_urls = st.sampled_from([picture for picture in PICTURES if picture[0] in TAKEN]).map(as_url)
-damaged_urls = (damaged() | st.sampled_from([("PNG", data) for data in NO_PICTURES])).map(as_url)
+def as_lines(picture: tuple[str, bytes]) -> str:
+    header, _, text = as_url(picture).partition(",")
+    return f"{header},\n" + "\n".join(textwrap.wrap(text, 76)) + "\n"
+
+
+# What base64(1), browsers and others write. Each means one thing.
+WRITERS: tuple[Callable[[tuple[str, bytes]], str], ...] = (
+    as_url,
+    as_lines,
+    lambda picture: as_url(picture).rstrip("="),
+    lambda picture: as_url(picture).replace("+", "-").replace("/", "_").replace("image_", "image/"),
+    lambda picture: quote(as_url(picture), safe=":"),
+    lambda picture: as_url(picture).replace(";base64", ";BASE64"),
+)
+
+
+def written(picture: tuple[str, bytes]) -> st.SearchStrategy[str]:
+    return st.sampled_from(WRITERS).map(lambda write: write(picture))
+
+
+right_urls = st.sampled_from([picture for picture in PICTURES if picture[0] in TAKEN]).flatmap(written)
+damaged_urls = (damaged() | st.sampled_from([("PNG", data) for data in NO_PICTURES])).flatmap(written)
 odd_urls = st.sampled_from(ODD_DATA + ODD_HOSTS) | st.text(max_size=12)
 urls = st.one_of(*[right_urls] * 8, damaged_urls, odd_urls)

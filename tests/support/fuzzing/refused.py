@@ -14,6 +14,7 @@ from tests.support.servers import MODEL
 
 PATHS = (CHAT_PATH, BATCH_PATH, RESPONSES_PATH)
 SMALL = Image.new("RGB", (8, 8), "teal")
+IMAGE = "body.messages.0.content.0.image_url.url"
 MOST_IMAGES = 16
 """What a prompt may have at most, by default."""
 PLACEHOLDER = "<image>"
@@ -105,12 +106,16 @@ REFUSED = (
     with_pictures("no length", max_tokens=-1),
     with_pictures("another model", model="no such model"),
     with_pictures("no messages", messages=[]),
-    with_pictures("a broken picture", "data:image/png;base64,AAAA"),
-    with_pictures("a truncated picture", data_url(SMALL)[:-40]),
-    with_pictures("a picture of another format", data_url(SMALL, "BMP")),
-    with_pictures("a picture from the host itself", "http://localhost/picture.png"),
-    with_pictures("a file", "file:///etc/hostname"),
-    with_pictures("a picture too narrow", data_url(Image.new("RGB", (2, 1000)))),
+    with_pictures("a broken picture", "data:image/png;base64,AAAA", field=IMAGE),
+    with_pictures("a truncated picture", data_url(SMALL)[:-40], field=IMAGE),
+    with_pictures("a picture of another format", data_url(SMALL, "BMP"), field=IMAGE),
+    with_pictures("HEIC", "data:image/heic;base64,AAAAGGZ0eXBoZWljAAAAAG1pZjFoZWlj", field=IMAGE),
+    with_pictures("no Base64", "data:image/png;base64,AA!A", field=IMAGE),
+    with_pictures("bare Base64", data_url(SMALL).partition(",")[2], field=IMAGE),
+    with_pictures("an empty URL", "", field=IMAGE),
+    with_pictures("a picture from the host itself", "http://localhost/picture.png", field=IMAGE),
+    with_pictures("a file", "file:///etc/hostname", field=IMAGE),
+    with_pictures("a picture too narrow", data_url(Image.new("RGB", (2, 1000))), field=IMAGE),
     with_pictures("too many pictures", *[data_url(SMALL)] * (MOST_IMAGES + 1)),
     Refused("no JSON", Case(CHAT_PATH, b'{"model": ')),
     Refused("no object", Case(CHAT_PATH, b"[]")),

@@ -8,32 +8,10 @@ from typing import Any
 import pytest
 from openai.types.responses import ResponseErrorEvent
 from pydantic import TypeAdapter
-from starlette.requests import Request
 from vllm.entrypoints.openai.responses.protocol import StreamingResponsesResponse
 from vllm.exceptions import RetryableRequestError, VLLMValidationError
 
-from gprune_server.errors import unforeseen_response, with_error_event
-
-REQUEST = Request(
-    {"type": "http", "app": SimpleNamespace(state=SimpleNamespace(args=SimpleNamespace(log_error_stack=False)))}
-)
-
-
-def request_body_to_args() -> Any:
-    """As FastAPI's function of this name, which runs validators."""
-    return False.get("json")  # type: ignore[attr-defined]
-
-
-def elsewhere() -> Any:
-    return {}["json"]
-
-
-@pytest.mark.parametrize(("fail", "status"), [(request_body_to_args, 400), (elsewhere, 500)])
-async def test_only_bodies_that_cannot_be_validated_are_refused(fail: Any, status: int) -> None:
-    with pytest.raises((AttributeError, KeyError)) as raised:
-        fail()
-    answer = await unforeseen_response(REQUEST, raised.value)
-    assert (answer.status_code, json.loads(bytes(answer.body))["error"]["code"]) == (status, status)
+from gprune_server.errors import with_error_event
 
 
 async def failing(error: Exception) -> AsyncIterator[Any]:

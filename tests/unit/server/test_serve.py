@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -108,3 +109,18 @@ def test_help_lists_every_setting_once(capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().out
     for field in PruneSettings.model_fields:
         assert text.count(f"  {flag_name(field)} ") + text.count(f"  {flag_name(field)}\n") == 1
+
+
+# A process that ends without removing its semaphore. The tracker, which outlives it, warns.
+LEAK = "import multiprocessing, os; kept = multiprocessing.get_context('spawn').Semaphore(); os._exit(0)"
+
+
+@pytest.mark.parametrize("given", ["", "ignore::ImportWarning"])
+def test_a_clean_stop_warns_of_no_leaks(given: str) -> None:
+    def printed(program: str) -> str:
+        environment = os.environ | {"PYTHONWARNINGS": given}
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stderr
+
+    assert "leaked semaphore" in printed(LEAK)
+    assert "leaked" not in printed(f"from gprune_server.serve import hide_leaks; hide_leaks(); {LEAK}")

@@ -1,6 +1,7 @@
 """A server that stops finishes what it has, takes nothing more, and fails where its engine did."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from vllm.exceptions import VLLMError
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from gprune_server.guard.in_flight import InFlight
-from gprune_server.shutdown import PARTING, Drain, DrainingEngine
+from gprune_server.shutdown import PARTING, Drain, DrainingEngine, is_news
 
 CHAT = "/v1/chat/completions"
 
@@ -176,3 +177,9 @@ async def test_a_server_ends_with_an_error_if_its_engine_fails(told: bool) -> No
         with pytest.raises(EngineDeadError):
             await serving
         await server.shutdown()
+
+
+@pytest.mark.parametrize(("error", "logged"), [(EngineDeadError(), False), (ValueError("a"), True), (None, True)])
+def test_an_engine_that_stopped_is_no_news(error: Exception | None, logged: bool) -> None:
+    details = None if error is None else (type(error), error, None)
+    assert is_news(logging.LogRecord("a", logging.ERROR, "", 0, "failed", (), details)) is logged

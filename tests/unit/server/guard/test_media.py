@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from vllm.exceptions import VLLMClientError, VLLMValidationError
 
+from gprune_server.guard.connection import address_rule, shared_connection
 from gprune_server.guard.limits import shared_limits
-from gprune_server.guard.media import GuardedMediaConnector, address_rule, shared_connection
+from gprune_server.guard.media import GuardedMediaConnector
 from tests.unit.server.guard.site import Site
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8))
@@ -101,6 +102,37 @@ def test_a_truncated_picture_is_refused(kind: str) -> None:
 )
 def test_a_malformed_url_is_refused(url: str) -> None:
     refused(url, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (base64.b64encode(encoded(PICTURE)).decode(), "it is bare Base64, not a URL"),
+        (base64.encodebytes(encoded(PICTURE)).decode(), "it is bare Base64, not a URL"),
+        ("", "its URL is empty"),
+        (" \n", "its URL is empty"),
+        ("picture.png", "neither data: nor http"),
+        ("C:\\picture.png", "neither data: nor http"),
+        ("data:image/png;base64,", "it is empty"),
+    ],
+)
+def test_what_a_url_looks_like_is_told(url: str, told: str) -> None:
+    refused(url, f"{told}.*data:image/png;base64,")
+
+
+def test_lines_of_base64_and_white_space_around_it_are_taken() -> None:
+    lines = base64.encodebytes(encoded(PICTURE)).decode()
+    assert fetch(f" data:image/png;base64,{lines}\n").tobytes() == PICTURE.tobytes()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<svg/>", b"\0", encoded(PICTURE)[:80], encoded(PICTURE, "JPEG")[:-99]], ids=len
+)
+def test_errors_show_nothing_of_the_insides_and_hold_the_url(data: bytes) -> None:
+    with pytest.raises(VLLMValidationError) as raised:
+        fetch(data_url(data))
+    assert raised.value.value == data_url(data)
+    assert not set("<>()") & set(str(raised.value))
 
 
 def test_sixteen_bits_are_scaled_to_eight() -> None:
