@@ -14,7 +14,7 @@ from vllm.entrypoints.serve.exception_handling.utils import sanitize_message
 from gprune_server.api.complaints import Complaint, complaints, sentence
 from gprune_server.api.places import NODES, containers, follow, path_text, place_of_image
 from gprune_server.guard.data_url import LOOK
-from gprune_server.guard.image_error import FIELD
+from gprune_server.guard.image_error import FIELDS
 
 
 def describe(error: Exception, body: Any) -> ErrorResponse:
@@ -37,8 +37,8 @@ def describe(error: Exception, body: Any) -> ErrorResponse:
         return described
     info.message = sanitize_message(str(error.args[0]))  # vLLM adds the parameter and the value
     value = getattr(error, "value", None)
-    if isinstance(value, str) and info.param == FIELD:
-        described = _describe_image(info.message, value, body, info.type, info.code)
+    if isinstance(value, str) and info.param in FIELDS.values():
+        described = _describe_image(info.message, value, body, info.param, info.type, info.code)
     elif isinstance(value, str):
         info.param = _place_of(body, info.param, value)
     return described
@@ -89,12 +89,17 @@ def _refusal(found: list[Complaint]) -> ErrorResponse:
 
 
 def _describe_image(
-    message: str, url: str, body: Any, kind: str = "BadRequestError", status: int = HTTPStatus.BAD_REQUEST
+    message: str,
+    url: str,
+    body: Any,
+    field: str = FIELDS["image"],
+    kind: str = "BadRequestError",
+    status: int = HTTPStatus.BAD_REQUEST,
 ) -> ErrorResponse:
     """Describe what is wrong with an image: with its number, and its place if it is in the body."""
     place = place_of_image(body, url)
     if place is None:
-        return create_error_response(message, kind, HTTPStatus(status), FIELD)
+        return create_error_response(message, kind, HTTPStatus(status), field)
     words, path = place
     text = f"{words} ({path_text(path)}): {message}"
     return create_error_response(text, kind, HTTPStatus(status), path_text(path))

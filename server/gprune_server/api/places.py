@@ -6,8 +6,9 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 
-IMAGES = ("images", "image_url", "url", "data")
-"""Names of the fields that hold images, themselves or as items."""
+LISTS = ("images", "videos")
+IMAGES = (*LISTS, "image_url", "video_url", "url", "data")
+"""Names of the fields that hold images or videos, themselves or as items."""
 NODES = 100_000
 """Objects and lists of a body that are looked at for the sake of an error."""
 
@@ -52,9 +53,9 @@ def containers(body: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def images(body: Any) -> Iterator[tuple[Path, str]]:
-    """Yield the URLs and Base64 data of a body's images, each with its path."""
+    """Yield the URLs and Base64 data of a body's images and videos, each with its path."""
     for path, value in islice(containers(body), NODES):
-        named = value.items() if isinstance(value, dict) else enumerate(value) if path[-1:] == ("images",) else ()
+        named = value.items() if isinstance(value, dict) else enumerate(value) if path and path[-1] in LISTS else ()
         for name, each in named:
             if isinstance(each, str) and (name in IMAGES or isinstance(name, int)):
                 yield (*path, name), each
@@ -67,6 +68,11 @@ def place_of_image(body: Any, url: str) -> tuple[str, Path] | None:
     if place is None:
         return None
     batch = len(place) > 2 and place[0] == "messages" and isinstance(place[2], int)
-    own = [path for path, _ in found if not batch or path[:2] == place[:2]]
-    number = f"Image {own.index(place) + 1}"
+    kind = _kind(place)
+    own = [path for path, _ in found if _kind(path) == kind and (not batch or path[:2] == place[:2])]
+    number = f"{kind} {own.index(place) + 1}"
     return (f"{number} of conversation {int(place[1]) + 1}" if batch else number), place
+
+
+def _kind(path: Path) -> str:
+    return "Video" if "video_url" in path or "videos" in path else "Image"

@@ -13,21 +13,24 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def standard_data_url(url: str) -> str:
     """Return a `data:` URL with Base64 as RFC 4648 has it: its own alphabet, padded, without line breaks.
 
-    Line breaks, missing padding, the URL-safe alphabet and percent-encoding are accepted, and `base64` in any case.
+    Line breaks, missing padding, the URL-safe alphabet and percent-encoding are accepted, and `base64` in any case. The
+    frames of `video/jpeg` are separated by commas.
 
     Raises:
         ImageError: it is not Base64, or could mean more than one thing.
     """
     header, comma, data = unquote(url)[len("data:") :].partition(",")
     kind, _, encoding = header.rpartition(";")
+    what = "video" if header.strip().lower().startswith("video/") else "image"
     if not comma:
-        raise ImageError(f"The image cannot be read: its data: URL has no comma in front of the data. {LOOK}")
+        raise ImageError(f"The {what} cannot be read: its data: URL has no comma in front of the data. {LOOK}")
     if encoding.strip().lower() != "base64":
-        raise ImageError(f"The image cannot be read: its data: URL lacks ;base64 in front of the comma. {LOOK}")
-    return f"data:{kind.strip()};base64,{standard_base64(data)}"
+        raise ImageError(f"The {what} cannot be read: its data: URL lacks ;base64 in front of the comma. {LOOK}")
+    parts = data.split(",") if what == "video" else [data]
+    return f"data:{kind.strip()};base64,{','.join(standard_base64(part, what) for part in parts)}"
 
 
-def standard_base64(data: str) -> str:
+def standard_base64(data: str, what: str = "image") -> str:
     """Return Base64 as RFC 4648 has it.
 
     Raises:
@@ -36,10 +39,10 @@ def standard_base64(data: str) -> str:
     plain = "".join(map(str.strip, data.splitlines())).rstrip("=").translate(_URL_SAFE)
     foreign = _FOREIGN.search(plain)
     if foreign is not None:
-        raise ImageError(f"The image cannot be read: {_complaint(foreign)}")
+        raise ImageError(f"The {what} cannot be read: {_complaint(foreign)}")
     if len(plain) % 4 == 1:
         raise ImageError(
-            f"The image cannot be read: its Base64 has {len(plain)} characters, which no file has: some are missing. "
+            f"The {what} cannot be read: its Base64 has {len(plain)} characters, which no file has: some are missing. "
             "Send all of them."
         )
     return plain + "=" * (-len(plain) % 4)

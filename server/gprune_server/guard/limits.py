@@ -34,6 +34,13 @@ class Limits(OperatorSettings):
     )
     max_image_bytes: Count = Field(20 * MEBIBYTE, description="Largest encoded image, in bytes.")
     max_image_pixels: Count = Field(32_000_000, description="Largest image, in pixels. Checked before decoding.")
+    max_video_bytes: Count = Field(64 * MEBIBYTE, description="Largest encoded video, in bytes.")
+    max_video_frames: Count = Field(
+        18_000, description="Longest video, in frames of the file. Checked before decoding, which reads them all."
+    )
+    max_video_pixels: Count = Field(
+        300_000_000, description="Most pixels in the frames that are sampled from a video. Checked before decoding."
+    )
     max_request_sequences: Count = Field(
         128, description="Most sequences that a request may ask for: its number of prompts times 'n'."
     )
