@@ -52,14 +52,14 @@ def _draw(image: Image.Image, shown: dict[str, Any], rows: int, ratios: int) -> 
     from evaluation.figures.pictures import WIDTH, dimmed, picture_heights, show
 
     image.thumbnail(SHOWN)
-    (group,) = (group for group in shown["groups"] if group["name"] == "grid")
+    group = shown["groups"][-1]  # the finest: LLaVA-NeXT's base crop comes before its grid
     figure, axes = subplots(1 + ratios, WIDTH, picture_heights([image] * rows))
     for number in range(rows):
         plans = shown["plans"][number::rows]
         first, *others = axes[number * (1 + ratios) : (number + 1) * (1 + ratios)]
         show(first, image, plans[0]["method"])
         for place, plan in zip(others, plans, strict=True):
-            kept = np.isin(np.arange(group["rows"] * group["columns"]), plan["kept_indices"]["grid"])
+            kept = np.isin(np.arange(group["rows"] * group["columns"]), plan["kept_indices"][group["name"]])
             title = f"{plan['prune_ratio']:.0%} pruned: {plan['kept']} of {plan['input']}"
             show(place, dimmed(image, kept.reshape(group["rows"], group["columns"])), title)
     return figure

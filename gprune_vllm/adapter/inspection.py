@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from vllm.distributed import get_pp_group
 
+from gprune_vllm.adapter.pruning import bands_of
 from gprune_vllm.methods.gprune import gprune_scores
-from gprune_vllm.plan import PlannedImage
+from gprune_vllm.plan import Group, PlannedImage
 
 Packed = tuple[bytes, str, list[int]]
 """A tensor in a form that crosses processes: its bytes, its dtype and its shape."""
@@ -53,11 +54,12 @@ class InspectingWorker:
             return None
         model, planned = self.get_model(), [PlannedImage.of(row) for row in rows]
         features, seen = model.scored(planned, **{name: unpack(each, self.device) for name, each in batch.items()})
-        groups = model.family.split(features, planned[0].plan)
-        options = model.settings.selector_options
+        plan, options = planned[0].plan, model.settings.selector_options
+        groups = model.family.split(features, plan)
+        parts = [tokens.unflatten(0, (group.copies, -1)) for tokens, group in zip(groups, plan.groups, strict=True)]
         return {
             "kept": [_kept(model, groups, seen, image) for image in planned],
-            "scores": [_scores(group, options) for group in groups] if scored else [],
+            "scores": [_scores(*part, options) for part in zip(parts, plan.groups, strict=True)] if scored else [],
         }
 
 
@@ -68,9 +70,14 @@ def _kept(model: Any, groups: Sequence[Tensor], seen: Any, image: PlannedImage) 
     return [selection.index.tolist() for selection in model.select(groups, seen, image)]
 
 
-def _scores(features: Tensor, options: dict[str, Any]) -> list[list[float]]:
-    """G-Prune's scores of one group after each iteration. The initial ones come before degrees count."""
-    first = gprune_scores(features, **options, graph=False)
+def _scores(features: Tensor, group: Group, options: dict[str, Any]) -> list[list[float]]:
+    """G-Prune's scores of one group after each iteration. The initial ones come before degrees count.
+
+    Args:
+        features: of its copies, `[copies, tokens, size]`.
+    """
     counts = range(1, options["iterations"] + 1)
-    others = [gprune_scores(features, **{**options, "iterations": count}) for count in counts]
-    return torch.stack([first, *others]).tolist()
+    asked = [options | {"graph": False}, *(options | {"iterations": count} for count in counts)]
+    bands = [features[:, first : first + size] for first, size, _ in bands_of(group)]
+    scores = [torch.cat([gprune_scores(band, **each) for band in bands], dim=1).flatten() for each in asked]
+    return torch.stack(scores).tolist()

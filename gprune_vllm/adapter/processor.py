@@ -242,23 +242,33 @@ class PruningProcessor:
                 ]
         return updates
 
-    def plan_image(self, image: Any, specs: Sequence[PruneSpec]) -> tuple[dict[str, Tensor], list[PlannedImage]]:
-        """What the model gets for an RGB image, as a batch of it alone, and the image's plan for each specification.
+    def plan_item(
+        self, modality: str, item: Any, specs: Sequence[PruneSpec]
+    ) -> tuple[dict[str, Tensor], MediaSize, list[PlannedImage]]:
+        """What the model gets for an RGB image or a video, as a batch of it alone, its size and its plans.
+
+        Args:
+            modality: "image" or "video".
+            item: as vLLM loads it.
+            specs: of each plan.
 
         Raises:
             PruneRefusal: a budget is below the server's limit.
+            VLLMValidationError: the model's processor takes nothing of this size.
         """
-        items = self.info.parse_mm_data({"image": [image]}, validate=False)
+        items = self.info.parse_mm_data({modality: [item]}, validate=False)
+        (size,) = sizes_of(items)[modality]
+        assert size is not None
         output: BatchFeature = super()._apply_hf_processor_main(items, {})  # type: ignore[misc]
         config = super()._get_mm_fields_config(output, {})  # type: ignore[misc]
-        plans = [self.info.plan("image", MediaSize(image.height, image.width), spec) for spec in specs]
-        for plan, spec in zip(plans, specs, strict=True):
-            self._check_budget(plan, spec)
-        planned = [
-            self._planned("image", plan, output, 0, spec.method) for plan, spec in zip(plans, specs, strict=True)
-        ]
-        ((_, batch),) = group_and_batch_mm_items(MultiModalKwargsItems.from_hf_inputs(output, config)["image"])
-        return dict(batch), planned
+        planned = [self._planned_item(modality, size, output, spec) for spec in specs]
+        ((_, batch),) = group_and_batch_mm_items(MultiModalKwargsItems.from_hf_inputs(output, config)[modality])
+        return dict(batch), size, planned
+
+    def _planned_item(self, modality: str, size: MediaSize, output: BatchFeature, spec: PruneSpec) -> PlannedImage:
+        plan = self.info.plan(modality, size, spec)
+        self._check_budget(plan, spec)
+        return self._planned(modality, plan, output, 0, spec.method)
 
 
 def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:

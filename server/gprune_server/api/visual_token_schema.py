@@ -2,9 +2,9 @@
 
 from itertools import product
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from vllm.exceptions import VLLMValidationError
 
 from gprune_vllm.adapter.refusal import BUDGET_KEY, METHOD_KEY, RATIO_KEY, resolve_request
@@ -13,6 +13,7 @@ from gprune_vllm.plan import PruneSpec
 MAX_PLANS = 64
 """Largest number of ratios or budgets times methods in one request."""
 
+Kind = Literal["image", "video"]
 Choice = Annotated[Any, Field(description="One value or a list of values.")]
 
 
@@ -22,11 +23,18 @@ class VisualTokensRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = None
-    images: list[str] = Field(min_length=1, max_length=16, description="URLs of images, as in a chat.")
+    images: list[str] = Field([], max_length=16, description="URLs of images, as in a chat.")
+    videos: list[str] = Field([], max_length=4, description="URLs of videos, as in a chat.")
     prune_ratio: Choice = None
     visual_token_budget: Choice = None
     prune_method: Choice = None
     scores: bool = Field(False, description="Include G-Prune's score of each token after each iteration.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.images and not self.videos:
+            raise VLLMValidationError("The request has no images. Send the URL of at least one.", parameter="images")
+        return self
 
     def specs(self, settings: Any) -> list[PruneSpec]:
         """Return each combination of a ratio or budget with a method.
@@ -51,12 +59,14 @@ class Group(BaseModel):
     """Tokens that one selection chooses among, row by row. Their rows and columns cover the whole image.
 
     Attributes:
+        frames: of a video, how many times the rows and columns are there, one after the other.
         scores: score of each token, initially and after each iteration.
     """
 
     name: str
     rows: int
     columns: int
+    frames: int = 1
     scores: list[list[float]] | None = None
 
 
@@ -76,9 +86,10 @@ class Plan(BaseModel):
 
 
 class ImageTokens(BaseModel):
-    """Visual tokens of one image of `width` x `height` pixels."""
+    """Visual tokens of one image or video of `width` x `height` pixels."""
 
     index: int
+    kind: Kind = "image"
     width: int
     height: int
     groups: list[Group]

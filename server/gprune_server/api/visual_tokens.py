@@ -10,6 +10,7 @@ from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
 from gprune_server.api.visual_token_schema import (
     Group,
     ImageTokens,
+    Kind,
     Plan,
     PruningChoices,
     VisualTokensRequest,
@@ -57,8 +58,13 @@ class VisualTokens:
                 "The operator can start it without that flag."
             )
         specs = request.specs(self._settings)
-        images = [await self._load(url) for url in request.images]
-        data = [await self._inspect(number, image, specs, request.scores) for number, image in enumerate(images)]
+        media: list[tuple[Kind, str]] = [("image", url) for url in request.images]
+        media += [("video", url) for url in request.videos]
+        for modality, _ in media:
+            if modality not in self._family.modalities:
+                raise VLLMValidationError(f"The served model takes no {modality}s.", parameter=f"{modality}s")
+        items = [(modality, await self._load(modality, url)) for modality, url in media]
+        data = [await self._inspect(number, *item, specs, request.scores) for number, item in enumerate(items)]
         return VisualTokensResponse(model=request.model or self._model_name, data=data)
 
     async def check_model(self, request: VisualTokensRequest, chat: Any) -> Any:
@@ -86,19 +92,24 @@ class VisualTokens:
             )
         return unknown
 
-    async def _load(self, url: str) -> Any:
-        """Load the image at a URL, as a chat does."""
+    async def _load(self, modality: str, url: str) -> Any:
+        """Load the image or video at a URL, as a chat does."""
         config = self._engine.model_config
-        connector = MEDIA_CONNECTOR_REGISTRY.load(
+        connector: Any = MEDIA_CONNECTOR_REGISTRY.load(
             vllm.envs.VLLM_MEDIA_CONNECTOR,
             allowed_local_media_path=config.allowed_local_media_path,
             allowed_media_domains=config.allowed_media_domains,
         )
-        return (await connector.fetch_image_async(url)).media
+        if modality == "image":
+            return (await connector.fetch_image_async(url)).media
+        processor = self._engine.renderer.get_mm_processor().info.get_hf_processor().video_processor
+        return await connector.fetch_video_async(url, video_processor=type(processor).__name__)
 
-    async def _inspect(self, number: int, image: Any, specs: list[PruneSpec], scored: bool) -> ImageTokens:
+    async def _inspect(
+        self, number: int, modality: Kind, item: Any, specs: list[PruneSpec], scored: bool
+    ) -> ImageTokens:
         processor = self._engine.renderer.get_mm_processor()
-        batch, planned = await run_in_threadpool(processor.plan_image, image, specs)
+        batch, size, planned = await run_in_threadpool(processor.plan_item, modality, item, specs)
         packed = {name: pack(tensor) for name, tensor in batch.items()}
         arguments = (packed, [image.row() for image in planned], scored)
         results = await self._engine.collective_rpc("gprune_inspect", args=arguments)
@@ -107,10 +118,11 @@ class VisualTokens:
         scores = found["scores"] or [None] * len(groups)
         return ImageTokens(
             index=number,
-            width=image.width,
-            height=image.height,
+            kind=modality,
+            width=size.width,
+            height=size.height,
             groups=[
-                Group(name=name, rows=group.rows, columns=group.columns, scores=each)
+                Group(name=name, rows=group.rows, columns=group.columns, frames=group.copies, scores=each)
                 for (name, group), each in zip(groups.items(), scores, strict=True)
             ],
             plans=[self._plan(*each) for each in zip(planned, specs, found["kept"], strict=True)],
