@@ -7,7 +7,7 @@ from vllm.multimodal.cache import BaseMultiModalProcessorCache
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.adapter.processor import PLAN_FIELD
+from gprune_vllm.adapter.inputs import planned_in
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plan import PlannedImage, TokenPlan
 from tests.support.photos import generated
@@ -54,7 +54,7 @@ def hashes(result: Any) -> list[str]:
 
 def planned(result: Any) -> list[PlannedImage]:
     """What the model is told of each image."""
-    return [PlannedImage.of(item[PLAN_FIELD].data.tolist()) for item in result["mm_kwargs"]["image"]]
+    return [found for item in result["mm_kwargs"]["image"] if (found := planned_in(item)) is not None]
 
 
 def seeds(result: Any) -> list[int]:

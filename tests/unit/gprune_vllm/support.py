@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import LlavaNextConfig
 from transformers.models.llava_next.modeling_llava_next import LlavaNextModel
 
+from gprune_vllm.adapter.model import PruningModel
 from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
 from gprune_vllm.families.anyres import plan_tokens
 from gprune_vllm.families.llava_next import LlavaNext
@@ -104,7 +105,10 @@ def keep(
 
 def finish(kept: KeptTokens, newline: Tensor, plan: TokenPlan) -> tuple[Tensor, Tensor]:
     """Lay out kept patches with newlines: embeddings, and the offset of each."""
-    return lay_out(kept, newline.expand(plan.structural, -1), FAMILY.layout(plan, newline.device))
+    layout = FAMILY.layout(plan, newline.device)
+    embeddings, positions = lay_out(kept, newline.expand(plan.structural, -1), layout)
+    model: Any = None  # offsets depend on the plan alone
+    return embeddings, PruningModel.offsets_of(model, positions, layout, plan).squeeze(1)
 
 
 def seen_of(features: Tensor) -> dict[str, Any]:

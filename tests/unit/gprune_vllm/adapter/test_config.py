@@ -7,41 +7,60 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers import LlavaNextConfig
+from transformers import Qwen3VLConfig
+from vllm.config.multimodal import MultiModalConfig
 from vllm.transformers_utils.config import mrope_num_dims, uses_mrope
 
 from gprune_vllm.adapter import config
-from gprune_vllm.adapter.config import WORKER_EXTENSION, PruningConfig, settings_of
+from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, WORKER_EXTENSION, PruningConfig, settings_of
 from gprune_vllm.adapter.family import Family
 from gprune_vllm.families.llava_next import LlavaNext
 from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import SMALL, Geometry
 
-PARALLEL = {"pipeline_parallel_size": 1, "use_ubatching": False, "worker_extension_cls": ""}
+PARALLEL = {
+    "pipeline_parallel_size": 1,
+    "tensor_parallel_size": 1,
+    "use_ubatching": False,
+    "worker_extension_cls": "",
+}
 SIGLIP = Geometry(SMALL.crop_size, SMALL.patch_size, SMALL.pinpoints, "siglip")
 HOOK = PruningConfig.of("LlavaNextForConditionalGeneration", None)
+QWEN = PruningConfig.of("Qwen3VLForConditionalGeneration", None)
+Hook = type[PruningConfig]
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-def verified(hf_config: LlavaNextConfig, processor_kwargs: dict[str, Any] | None = None) -> LlavaNextConfig:
+def verified(hf_config: Any, processor_kwargs: dict[str, Any] | None = None, hook: Hook = HOOK) -> Any:
     """The configuration after vLLM's first hook, which sees the model alone."""
     multimodal_config = SimpleNamespace(mm_processor_kwargs=processor_kwargs)
     model_config: Any = SimpleNamespace(hf_config=hf_config, multimodal_config=multimodal_config)
-    HOOK.verify_and_update_model_config(model_config)
+    hook.verify_and_update_model_config(model_config)
     return hf_config
 
 
-def verify_engine(positions: str, speculation: str | None = None, transfer: str | None = None, **parallel: Any) -> Any:
+def verify_engine(
+    positions: str = "original",
+    speculation: str | None = None,
+    transfer: str | None = None,
+    hook: Hook = HOOK,
+    stage: str = "vision",
+    multimodal: MultiModalConfig | None = None,
+    **parallel: Any,
+) -> Any:
     """vLLM's second hook, which sees the whole engine; what it leaves of the parallel configuration."""
-    hf_config = SimpleNamespace(gprune_settings=PruneSettings(prune_positions=positions).model_dump())
+    settings = PruneSettings(prune_positions=positions, prune_stage=stage)
     engine: Any = SimpleNamespace(
-        model_config=SimpleNamespace(hf_config=hf_config),
+        model_config=SimpleNamespace(
+            hf_config=SimpleNamespace(gprune_settings=settings.model_dump()),
+            get_multimodal_config=lambda: multimodal or MultiModalConfig(),
+        ),
         speculative_config=SimpleNamespace(method=speculation) if speculation else None,
         parallel_config=SimpleNamespace(**PARALLEL | parallel),
         ec_transfer_config=transfer,
         ec_manager_config=SimpleNamespace(encoder_cache_manager_cls=None),
     )
-    HOOK.verify_and_update_config(engine)
+    hook.verify_and_update_config(engine)
     return engine.parallel_config
 
 
@@ -96,6 +115,15 @@ def test_contiguous_positions_leave_the_configuration_as_it_is(monkeypatch: pyte
     monkeypatch.setenv("GPRUNE_PRUNE_POSITIONS", "contiguous")
     config = verified(SMALL.config())
     assert not uses_mrope(config)
+
+
+def test_positions_of_a_model_with_mrope_of_its_own_stay_as_they_are() -> None:
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [6, 5, 5]}
+    given = Qwen3VLConfig(text_config={"rope_parameters": rope})
+    before = given.to_dict()
+    config = verified(given, hook=QWEN)
+    assert settings_of(config).prune_positions == "original"
+    assert {**before, SETTINGS_ATTRIBUTE: settings_of(config).model_dump()} == config.to_dict()
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +228,35 @@ def test_contiguous_positions_allow_it(engine: dict[str, Any], obstacle: str) ->
 @pytest.mark.parametrize("speculation", [None, "ngram", "ngram_gpu", "suffix"])
 def test_speculation_without_a_model_is_allowed(speculation: str | None) -> None:
     verify_engine("original", speculation)
+
+
+@pytest.mark.parametrize("hook", [HOOK, QWEN], ids=["LLaVA-NeXT", "Qwen"])
+def test_upstreams_pruning_of_videos_is_refused_by_its_flag(hook: Hook) -> None:
+    with pytest.raises(ValueError, match=r"--video-pruning-rate .* prune_ratio.*--default-prune-ratio"):
+        verify_engine(hook=hook, multimodal=MultiModalConfig(video_pruning_rate=0.5))
+    verify_engine(hook=hook, multimodal=MultiModalConfig(video_pruning_rate=0.0))
+
+
+DIVIDED = {"multimodal": MultiModalConfig(mm_encoder_tp_mode="data"), "tensor_parallel_size": 2}
+
+
+def test_a_tower_that_sees_only_some_images_cannot_score_in_it() -> None:
+    with pytest.raises(ValueError, match=r"--mm-encoder-tp-mode data .*Start with --prune-stage projector"):
+        verify_engine(hook=QWEN, **DIVIDED)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"stage": "projector"},
+        {"hook": HOOK},
+        {"tensor_parallel_size": 1},
+        {"multimodal": MultiModalConfig(mm_encoder_tp_mode="weights")},
+    ],
+    ids=["scored behind the tower", "LLaVA-NeXT", "one rank", "every rank sees all images"],
+)
+def test_where_every_rank_has_what_it_scores_the_tower_may_be_divided(changed: dict[str, Any]) -> None:
+    verify_engine(**{"hook": QWEN, **DIVIDED, **changed})
 
 
 def test_every_start_finds_what_the_last_one_compiled(checkpoint: Path) -> None:

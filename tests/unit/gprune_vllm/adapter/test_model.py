@@ -38,10 +38,10 @@ def embed(model: GPruneLlavaNextForConditionalGeneration, *items: MultiModalKwar
 def check(model: GPruneLlavaNextForConditionalGeneration, item: MultiModalKwargsItem, embeddings: Tensor) -> None:
     """Hold an image's embeddings and offsets against the sequence that Transformers lays out."""
     expected, positions = expected_image(model, item, SMALL)
-    rest, offsets = split_offsets(embeddings, HIDDEN)
+    rest, offsets = split_offsets(embeddings, HIDDEN, model.axes)
     torch.testing.assert_close(rest, expected)
     if embeddings.shape[-1] > HIDDEN:
-        assert torch.equal(torch.arange(len(offsets)) + offsets, positions)
+        assert torch.equal(torch.arange(len(offsets)) + offsets.squeeze(1), positions)
 
 
 @METHODS

@@ -78,7 +78,8 @@ def whole_way(features: Tensor, method: str, **options: Any) -> tuple[Tensor, Te
     """From a tower's features to embeddings and offsets, and through both channels and back."""
     kept = keep(features, PLAN, method, seen_of(features), **options)
     embeddings, offsets = finish(kept, torch.zeros(features.shape[-1], device=features.device), PLAN)
-    return split_offsets(append_offsets(embeddings, offsets), features.shape[-1])
+    embeddings, offsets = split_offsets(append_offsets(embeddings, offsets.unsqueeze(1)), features.shape[-1], 1)
+    return embeddings, offsets.squeeze(1)
 
 
 @METHODS
@@ -119,7 +120,7 @@ def test_positions_do_not_wait() -> None:
     offsets = PositionOffsets(64, 4096, device=META)
     for _ in range(2):
         # Not under the mode: the mask is on the host, and what it marks is copied to the device from pinned memory.
-        offsets.write(torch.zeros(5, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
+        offsets.write(torch.zeros(5, 1, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
         with NoSynchronisation():
             moved = offsets.move(torch.zeros(3, 16, dtype=torch.int64, device=META))
             offsets.clear()

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gprune_vllm.adapter.positions import (
-    OFFSET_CHANNELS,
     PositionOffsets,
     append_offsets,
     request_positions,
@@ -15,6 +14,7 @@ from gprune_vllm.adapter.positions import (
 )
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+AXES = pytest.mark.parametrize("axes", [1, 3])
 FAR = 10**6
 
 
@@ -23,32 +23,44 @@ def mrope_positions(*positions: int) -> Tensor:
     return torch.tensor([*positions, -7]).repeat(3, 1)[:, : len(positions)]
 
 
+def column(*offsets: int) -> Tensor:
+    """Offsets of so many visual tokens that have one position each."""
+    return torch.tensor(offsets, dtype=torch.int64).unsqueeze(1)
+
+
 @DTYPES
-def test_every_offset_below_4096_survives(dtype: torch.dtype) -> None:
+@AXES
+def test_every_offset_below_4096_survives(axes: int, dtype: torch.dtype) -> None:
     embeddings = torch.randn(4096, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
-    appended = append_offsets(embeddings, torch.arange(4096))
+    given_offsets = torch.stack([torch.arange(4096).roll(axis) for axis in range(axes)], dim=1)
+    appended = append_offsets(embeddings, given_offsets)
     assert appended.dtype == dtype
-    assert appended.shape == (4096, 3 + OFFSET_CHANNELS)
-    rest, offsets = split_offsets(appended, 3)
+    assert appended.shape == (4096, 3 + 2 * axes)
+    rest, offsets = split_offsets(appended, 3, axes)
     assert torch.equal(rest, embeddings)
-    assert offsets.tolist() == list(range(4096))
+    assert torch.equal(offsets, given_offsets)
 
 
 @DTYPES
-@given(values=st.lists(st.integers(0, 128 * 256 - 1), max_size=20), data=st.data())
-def test_offsets_survive_any_slicing(dtype: torch.dtype, values: list[int], data: st.DataObject) -> None:
-    appended = append_offsets(torch.zeros(len(values), 2, dtype=dtype), torch.tensor(values, dtype=torch.int64))
+@AXES
+@given(values=st.lists(st.tuples(*[st.integers(0, 128 * 256 - 1)] * 3), max_size=20), data=st.data())
+def test_offsets_survive_any_slicing(
+    axes: int, dtype: torch.dtype, values: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    given_offsets = torch.tensor(values, dtype=torch.int64).view(-1, 3)[:, :axes]
+    appended = append_offsets(torch.zeros(len(values), 2, dtype=dtype), given_offsets)
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(values))] * 2)))
-    _, offsets = split_offsets(appended[start:end], 2)
-    assert offsets.tolist() == values[start:end]
+    _, offsets = split_offsets(appended[start:end], 2, axes)
+    assert torch.equal(offsets, given_offsets[start:end])
 
 
-def test_embeddings_without_offsets_have_none() -> None:
+@AXES
+def test_embeddings_without_offsets_have_none(axes: int) -> None:
     embeddings = torch.ones(3, 4)
-    rest, offsets = split_offsets(embeddings, 4)
+    rest, offsets = split_offsets(embeddings, 4, axes)
     assert rest is embeddings
     assert offsets.dtype == torch.int64
-    assert offsets.tolist() == [0, 0, 0]
+    assert offsets.tolist() == [[0] * axes] * 3
 
 
 def test_a_prompt_without_images_is_not_moved() -> None:
@@ -97,21 +109,30 @@ def test_offsets_and_prompt_positions_add_up_to_the_unpruned_ones(parts: list[tu
 
 def test_offsets_go_to_the_visual_tokens_of_the_batch() -> None:
     offsets = PositionOffsets(8, FAR)
-    offsets.write(torch.tensor([5, 7]), torch.tensor([False, True, False, True]))
+    offsets.write(column(5, 7), torch.tensor([False, True, False, True]))
     assert offsets.move(mrope_positions(10, 11, 12, 13)).tolist() == [10, 16, 12, 20]
+
+
+def test_each_axis_has_its_own_offsets() -> None:
+    offsets = PositionOffsets(8, FAR, axes=3)
+    offsets.write(torch.tensor([[0, 1, 2], [0, 30, 40]]), torch.tensor([False, True, False, True]))
+    expected = [[10, 11, 12, 13], [10, 12, 12, 43], [10, 13, 12, 53]]
+    assert offsets.move(mrope_positions(10, 11, 12, 13)).tolist() == expected
+    offsets.clear()
+    assert offsets.move(mrope_positions(1, 2)).tolist() == [[1, 2]] * 3
 
 
 def test_cleared_offsets_are_gone() -> None:
     offsets = PositionOffsets(4, FAR)
-    offsets.write(torch.tensor([5, 7]), torch.tensor([True, True]))
+    offsets.write(column(5, 7), torch.tensor([True, True]))
     offsets.clear()
     assert offsets.move(mrope_positions(1, 2, 3, 4)).tolist() == [1, 2, 3, 4]
 
 
 def test_a_short_batch_forgets_a_longer_one_before_it_even_in_its_padding() -> None:
     offsets = PositionOffsets(8, FAR)
-    offsets.write(torch.full((8,), 100), torch.ones(8, dtype=torch.bool))
-    offsets.write(torch.tensor([1]), torch.tensor([True, False, False]))
+    offsets.write(torch.full((8, 1), 100), torch.ones(8, dtype=torch.bool))
+    offsets.write(column(1), torch.tensor([True, False, False]))
     padded = mrope_positions(0, 1, 2, 3, 4, 5, 6, 7)
     assert offsets.move(padded).tolist() == [1, 1, 2, 3, 4, 5, 6, 7]
 
@@ -124,7 +145,7 @@ def test_any_sequence_of_batches_leaves_only_the_last_ones_offsets(batches: list
         if mask is None:
             offsets.clear()
         else:
-            offsets.write(torch.full((sum(mask),), number + 1), torch.tensor(mask))
+            offsets.write(torch.full((sum(mask), 1), number + 1), torch.tensor(mask))
         expected = [(number + 1) * visual for visual in mask or []]
         expected += [0] * (8 - len(expected))
     assert offsets.move(torch.zeros(3, 8, dtype=torch.int64)).tolist() == expected
@@ -132,17 +153,18 @@ def test_any_sequence_of_batches_leaves_only_the_last_ones_offsets(batches: list
 
 def test_no_position_goes_beyond_the_rotary_table() -> None:
     offsets = PositionOffsets(3, max_position=100)
-    offsets.write(torch.tensor([60]), torch.tensor([True]))
+    offsets.write(column(60), torch.tensor([True]))
     assert offsets.move(mrope_positions(50, 99, 300)).tolist() == [99, 99, 99]
 
 
-def test_positions_stay_at_one_address_and_their_source_unchanged() -> None:
-    offsets = PositionOffsets(8, FAR)
-    offsets.write(torch.tensor([5]), torch.tensor([True]))
+@AXES
+def test_positions_stay_at_one_address_and_their_source_unchanged(axes: int) -> None:
+    offsets = PositionOffsets(8, FAR, axes)
+    offsets.write(torch.full((1, axes), 5), torch.tensor([True]))
     source = mrope_positions(1, 2, 3)
     moved = [offsets.move(source), offsets.move(mrope_positions(*range(8))), offsets.move(mrope_positions(4))]
     assert len({positions.data_ptr() for positions in moved}) == 1
-    assert all(positions.is_contiguous() for positions in moved)
+    assert len({positions.stride() for positions in moved}) == 1
     assert source.tolist() == [[1, 2, 3]] * 3
 
 
@@ -150,5 +172,5 @@ def test_offsets_stay_at_one_address() -> None:
     offsets = PositionOffsets(4, FAR)
     before = offsets._offsets.data_ptr()
     for mask in ([True, False], [True, True, True, True], [False]):
-        offsets.write(torch.ones(sum(mask), dtype=torch.int64), torch.tensor(mask))
+        offsets.write(torch.ones(sum(mask), 1, dtype=torch.int64), torch.tensor(mask))
     assert offsets._offsets.data_ptr() == before

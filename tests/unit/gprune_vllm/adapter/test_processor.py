@@ -10,7 +10,7 @@ from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import RECORD_KEY, VisualTokenAccount
-from gprune_vllm.adapter.processor import PLAN_FIELD
+from gprune_vllm.adapter.inputs import PLAN_FIELDS
 from gprune_vllm.adapter.refusal import PruneRefusal
 from gprune_vllm.families.anyres import largest_plan
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
@@ -38,8 +38,8 @@ def test_an_image_gets_the_placeholders_and_the_plan_of_its_size(
 
 def test_the_plan_travels_as_integers_on_the_cpu(processor: GPruneLlavaNextProcessor) -> None:
     (item,) = process(processor, PHOTO, prune_ratio=0.5)["mm_kwargs"]["image"]
-    assert item[PLAN_FIELD].data.dtype == torch.int64
-    assert item[PLAN_FIELD].field.keep_on_cpu
+    assert item[PLAN_FIELDS["image"]].data.dtype == torch.int64
+    assert item[PLAN_FIELDS["image"]].field.keep_on_cpu
 
 
 def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextProcessor) -> None:
@@ -267,7 +267,7 @@ def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Buil
 
 
 def test_a_ratio_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNextProcessor) -> None:
-    with pytest.raises(VLLMValidationError, match="precomputed image embeddings") as refusal:
+    with pytest.raises(VLLMValidationError, match="precomputed embeddings") as refusal:
         process_embeddings(processor, prune_ratio=0.5)
     assert refusal.value.parameter == "prune_ratio"
     assert process_embeddings(processor, prune_ratio=0)[RECORD_KEY].account.kept == 7

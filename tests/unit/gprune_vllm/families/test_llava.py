@@ -11,7 +11,7 @@ from vllm.model_executor.models.llava import LlavaProcessingInfo
 from vllm.multimodal.processing.context import InputProcessingContext
 
 from gprune_vllm.families.llava import Llava
-from gprune_vllm.plan import PruneSpec
+from gprune_vllm.plan import MediaSize, PruneSpec
 from tests.unit.gprune_vllm.support import Size, ratios, sizes
 
 FAMILY = Llava()
@@ -55,17 +55,17 @@ PROCESSORS = {name: processor_of(name) for name in TOWERS}
 @given(size=sizes)
 def test_any_image_counts_as_upstream_counts_it(name: str, size: Size) -> None:
     height, width = size
-    plan = FAMILY.plan(CONFIGS[name], size, PruneSpec())
+    plan = FAMILY.plan(CONFIGS[name], MediaSize(*size), PruneSpec())
     assert plan.input == plan.span == INFOS[name].get_num_image_tokens(image_width=width, image_height=height)
     (counted,) = PROCESSORS[name]._get_num_multimodal_tokens([size]).num_image_tokens
     assert plan.input == counted
-    assert FAMILY.largest(CONFIGS[name]) == plan
+    assert FAMILY.largest(SimpleNamespace(config=CONFIGS[name]), "image") == plan
 
 
 @pytest.mark.parametrize("name", TOWERS)
 @given(ratio=ratios)
 def test_one_group_covers_the_image(name: str, ratio: float) -> None:
-    plan = FAMILY.plan(CONFIGS[name], (100, 200), PruneSpec(ratio))
+    plan = FAMILY.plan(CONFIGS[name], MediaSize(100, 200), PruneSpec(ratio))
     (group,) = plan.groups
     assert group.rows == group.columns
     assert plan.kept == group.kept == PruneSpec(ratio).count_kept(group.tokens)
