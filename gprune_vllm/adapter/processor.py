@@ -245,7 +245,7 @@ class PruningProcessor:
     def plan_item(
         self, modality: str, item: Any, specs: Sequence[PruneSpec]
     ) -> tuple[dict[str, Tensor], MediaSize, list[PlannedImage]]:
-        """What the model gets for an RGB image or a video, as a batch of it alone, its size and its plans.
+        """Return the tensors that the model gets for an RGB image or a video, as a batch of it alone, its size and plans.
 
         Args:
             modality: "image" or "video".
@@ -263,7 +263,8 @@ class PruningProcessor:
         config = super()._get_mm_fields_config(output, {})  # type: ignore[misc]
         planned = [self._planned_item(modality, size, output, spec) for spec in specs]
         ((_, batch),) = group_and_batch_mm_items(MultiModalKwargsItems.from_hf_inputs(output, config)[modality])
-        return dict(batch), size, planned
+        tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}  # not timestamps
+        return tensors, size, planned
 
     def _planned_item(self, modality: str, size: MediaSize, output: BatchFeature, spec: PruneSpec) -> PlannedImage:
         plan = self.info.plan(modality, size, spec)

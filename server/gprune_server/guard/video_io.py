@@ -65,13 +65,15 @@ class GuardedVideoIO(VideoMediaIO):
     def _check_file(self, data: bytes) -> None:
         """Check what the file's header tells."""
         try:
+            # Never released by hand: OpenCV would free the Python object that it reads from without holding the GIL.
             capture = OpenCVVideoBackendMixin.open_video_capture(data)
             frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
             rate = float(capture.get(cv2.CAP_PROP_FPS))
             size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)) * int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-            capture.release()
         except Exception as error:
             raise ImageError(f"The video cannot be read: its format is not known. {LOOK}", "video") from error
+        if frames < 1 or size < 1:
+            raise ImageError(f"The video cannot be read: it does not tell how many frames it has. {LOOK}", "video")
         if frames > self.limits.max_video_frames:
             raise ImageError(
                 f"The video has {frames} frames, but the limit is {self.limits.max_video_frames} "

@@ -113,7 +113,9 @@ def test_limits_of_pixels_in_a_request_are_followed(qwen: Server) -> None:
 
 def test_kept_tokens_of_images_and_videos_are_shown(qwen: Server) -> None:
     body = {"images": [photos.data_url(photos.china())], "videos": [frames_url(FRAMES)], "prune_ratio": 0.5}
-    image, video = qwen.post("/v1/visual_tokens", body | {"scores": True}).json()["data"]
+    answer = qwen.post("/v1/visual_tokens", body | {"scores": True})
+    assert answer.status_code == 200, answer.text
+    image, video = answer.json()["data"]
     assert [(each["kind"], each["width"], each["height"]) for each in (image, video)] == [
         ("image", 640, 427),
         ("video", 160, 120),
@@ -128,7 +130,8 @@ def test_kept_tokens_of_images_and_videos_are_shown(qwen: Server) -> None:
 
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "not a video": (photos.data_url(photos.generated(8, 8)).replace("image/png", "video/mp4"), "format is not known"),
+    "not a video": (photos.data_url(photos.generated(8, 8)).replace("image/png", "video/mp4"), "how many frames"),
+    "no video": ("data:video/mp4;base64,QUJDREVGR0g=", "format is not known"),
     "empty": ("", "URL is empty"),
     "not JPEG": ("data:video/jpeg;base64,AAAA,BBBB", "Frame 1 of the video is not a JPEG"),
     "too many pixels": (frames_url(photos.generated_video(400, 400, 8)), "--max-video-pixels"),
