@@ -25,6 +25,8 @@ class VisualTokenAccount:
         method: the selection method.
         budget: patch tokens to keep of each image, where a request set this in place of a ratio.
         patches: tokens before pruning without structural ones.
+        fitting_ratio: of a prompt that is too long for the model, the smallest ratio in hundredths at which it fits;
+            None where no ratio that the server allows helps.
     """
 
     input: int
@@ -37,6 +39,7 @@ class VisualTokenAccount:
     budget: int | None = None
     patches: int = 0
     videos: int = 0
+    fitting_ratio: float | None = None
 
     @property
     def media(self) -> int:

@@ -69,6 +69,11 @@ class PruningInfo:
         return max(self.family.largest(self, modality).patches for modality in self.family.modalities)
 
     @property
+    def max_length(self) -> int:
+        """Tokens that a prompt and its output may have."""
+        return int(self.ctx.model_config.max_model_len)
+
+    @property
     def max_position(self) -> int:
         """Positions a request may use. Beyond them the rotary embedding's table ends."""
         model_config = self.ctx.model_config

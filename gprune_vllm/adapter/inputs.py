@@ -1,6 +1,6 @@
 """One prompt's images and videos on their way through the multimodal processor, with their plans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -118,6 +118,21 @@ def _video_size(video: Any) -> MediaSize | None:
     rate = VideoMetadata(**known).sampled_fps
     size = one.get_frame_size(0)
     return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate)
+
+
+def smallest_ratio(plans: Sequence[TokenPlan], room: int, largest: float) -> float | None:
+    """Return the smallest ratio, in hundredths and at most `largest`, that leaves at most `room` visual tokens."""
+    for hundredths in range(1, 100):
+        spec = PruneSpec(hundredths / 100)
+        if spec.ratio > largest:
+            return None
+        kept = (
+            plan.structural + sum(spec.count_kept(group.tokens) * group.copies for group in plan.groups)
+            for plan in plans
+        )
+        if sum(kept) <= room:
+            return spec.ratio
+    return None
 
 
 def account_of(inputs: PlannedInputs) -> VisualTokenAccount:

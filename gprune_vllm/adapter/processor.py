@@ -23,6 +23,7 @@ from gprune_vllm.adapter.inputs import (
     account_of,
     planned_in,
     sizes_of,
+    smallest_ratio,
 )
 from gprune_vllm.adapter.refusal import (
     BUDGET_KEY,
@@ -159,11 +160,20 @@ class PruningProcessor:
     def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
         """Count a prompt's visual tokens."""
         account = account_of(inputs)
-        if self.info.settings.prune_positions == "contiguous" or account.input == account.kept:
-            return account
         unpruned_length = prompt_length + sum(item.span - item.kept for item in inputs.all_placeholders)
+        contiguous = self.info.settings.prune_positions == "contiguous"
+        if prompt_length >= self.info.max_length and (contiguous or unpruned_length < self.info.max_position):
+            account = replace(account, fitting_ratio=self._fitting_ratio(inputs, prompt_length - account.kept))
+        if contiguous or account.input == account.kept:
+            return account
         self._check_positions(inputs, unpruned_length)
         return replace(account, output_limit=self.info.max_position - unpruned_length)
+
+    def _fitting_ratio(self, inputs: PlannedInputs, text_length: int) -> float | None:
+        """Find the smallest ratio at which the prompt leaves room for a token of output."""
+        plans = [item.plan for item in inputs.all_placeholders if item.plan is not None]
+        largest = self.info.settings.max_prune_ratio
+        return smallest_ratio(plans, self.info.max_length - 1 - text_length, 1.0 if largest is None else largest)
 
     def _cached_apply_hf_processor(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         result = super()._cached_apply_hf_processor(inputs, timing_ctx)  # type: ignore[misc]
@@ -245,7 +255,7 @@ class PruningProcessor:
     def plan_item(
         self, modality: str, item: Any, specs: Sequence[PruneSpec]
     ) -> tuple[dict[str, Tensor], MediaSize, list[PlannedImage]]:
-        """Return the tensors that the model gets for an RGB image or a video, as a batch of it alone, its size and plans.
+        """Return what the model gets for an RGB image or a video, as a batch of it alone, with its size and plans.
 
         Args:
             modality: "image" or "video".

@@ -126,13 +126,23 @@ class PruneRenderer(OnlineRenderer):
 
     def _check_length(self, length: int, account: VisualTokenAccount) -> None:
         """Check that the pruned prompt fits the model. vLLM's own message would not mention pruning."""
-        if length >= self.model_config.max_model_len:
+        limit = self.model_config.max_model_len
+        if length < limit:
+            return
+        told = (
+            f"The prompt has {length} tokens, {account.kept} of them visual, but the model takes at most {limit}, output "
+            "included."
+        )
+        if account.fitting_ratio is None:
             raise VLLMValidationError(
-                f"The prompt has {length} tokens, {account.kept} of them visual, but the model takes at most "
-                f"{self.model_config.max_model_len}, output included. Send a larger prune_ratio, a smaller "
-                "visual_token_budget, or fewer images.",
-                parameter="prune_ratio",
+                f"{told} Pruning cannot make it fit. Send less text, or fewer or smaller images.", parameter="messages"
             )
+        room = limit - 1 - (length - account.kept) - (account.input - account.patches)
+        raise VLLMValidationError(
+            f"{told} Send prune_ratio {account.fitting_ratio} or more, visual_token_budget {room // account.media} or "
+            "less, or fewer images.",
+            parameter="prune_ratio" if account.budget is None else "visual_token_budget",
+        )
 
     def _record(self, request: Any, account: VisualTokenAccount) -> None:
         """Record the visual tokens of a prompt for the usage of its response, and limit its output."""

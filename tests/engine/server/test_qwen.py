@@ -1,4 +1,4 @@
-"""A server of Qwen3-VL prunes images and videos as one of LLaVA-NeXT does: the same fields, caches, counts and guards."""
+"""A server of Qwen3-VL prunes images and videos as one of LLaVA-NeXT does: the same fields, counts and guards."""
 
 import base64
 import random
