@@ -130,8 +130,8 @@ class PruneRenderer(OnlineRenderer):
         if length < limit:
             return
         told = (
-            f"The prompt has {length} tokens, {account.kept} of them visual, but the model takes at most {limit}, output "
-            "included."
+            f"The prompt has {length} tokens, {account.kept} of them visual, but the model takes at most {limit}, "
+            "output included."
         )
         if account.fitting_ratio is None:
             raise VLLMValidationError(

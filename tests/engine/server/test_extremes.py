@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from typing import Any
 
 import httpx
@@ -66,13 +67,28 @@ def test_text_beyond_the_length(server: Server, path: str) -> None:
 def test_images_beyond_the_length(server: Server, path: str) -> None:
     message = refusal(server.post(path, {"model": MODEL, **prompt(path, [LARGE] * 8)}))
     assert str(LENGTH) in message
-    assert "larger prune_ratio" in message
+    assert "Send prune_ratio 0." in message
 
 
 @pytest.mark.parametrize("path", [CHAT, BATCH, RESPONSES])
-def test_images_beyond_the_length_fit_when_they_are_pruned(server: Server, path: str) -> None:
-    answer = server.post(path, {"model": MODEL, **prompt(path, [LARGE] * 8), "prune_ratio": 0.5})
-    assert answer.status_code == 200, answer.text[:500]
+def test_images_beyond_the_length_fit_when_they_are_pruned_as_the_refusal_says(server: Server, path: str) -> None:
+    body = {"model": MODEL, **prompt(path, [LARGE] * 8)}
+    found = re.search(
+        r"prune_ratio (0\.\d+) or more, visual_token_budget (\d+) or less", refusal(server.post(path, body))
+    )
+    assert found is not None
+    ratio, budget = float(found[1]), int(found[2])
+    for fits in ({"prune_ratio": ratio}, {"visual_token_budget": budget}):
+        answer = server.post(path, body | fits)
+        assert answer.status_code == 200, answer.text[:500]
+    for exceeds in ({"prune_ratio": round(ratio - 0.01, 2)}, {"visual_token_budget": budget + 1}):
+        assert str(LENGTH) in refusal(server.post(path, body | exceeds))
+
+
+@pytest.mark.parametrize("path", [CHAT, BATCH, RESPONSES])
+def test_images_that_no_pruning_makes_fit(server: Server, path: str) -> None:
+    answer = server.post(path, {"model": MODEL, **prompt(path, [LARGE] * 14)})
+    assert "Pruning cannot make it fit" in refusal(answer)
 
 
 @pytest.mark.parametrize("path", [CHAT, BATCH, RESPONSES, COMPLETIONS, MESSAGES])
