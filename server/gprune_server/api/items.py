@@ -46,7 +46,7 @@ def _completed_part(part: Any) -> Any:
         if isinstance(image, dict):
             part |= {"image_url": image.get("url"), "detail": image.get("detail") or "auto"}
         part.setdefault("detail", "auto")
-        if "image_url" not in part:
+        if not part.get("image_url"):
             raise VLLMValidationError(
                 "An input_image has no image_url. Send its data as image_url: files cannot be uploaded.",
                 parameter="input",

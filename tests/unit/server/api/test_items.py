@@ -67,7 +67,10 @@ def test_an_assistants_message_is_one_text(parts: list[Any]) -> None:
     }
 
 
-@pytest.mark.parametrize("part", [{"type": "input_image", "file_id": "a"}, {"type": "input_image", "image_url": None}])
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "input_image", "file_id": "a"}, {"image_url": {"url": None}}, {"type": "input_image", "image_url": None}],
+)
 def test_images_without_data_are_refused(part: dict[str, Any]) -> None:
     with pytest.raises(VLLMValidationError) as raised:
         completed(message(part))
