@@ -9,13 +9,14 @@ Path = tuple[str | int, ...]
 LISTS = ("images", "videos")
 IMAGES = (*LISTS, "image_url", "video_url", "url", "data")
 """Names of the fields that hold images or videos, themselves or as items."""
+LONGEST_NAME = 80
 NODES = 100_000
 """Objects and lists of a body that are looked at for the sake of an error."""
 
 
 def path_text(path: Sequence[str | int]) -> str:
-    """Return a path as vLLM writes it in `param`."""
-    return ".".join(map(str, ("body", *path)))
+    """Return a path as vLLM writes it in `param`, with the client's own names cut short."""
+    return ".".join(str(part)[:LONGEST_NAME] for part in ("body", *path))
 
 
 def follow(body: Any, location: Sequence[Any], missing: bool = False) -> tuple[Path, Any]:

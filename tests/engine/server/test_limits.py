@@ -61,7 +61,7 @@ def test_a_large_body_is_refused(server: Server, path: str) -> None:
     ],
 )
 def test_what_is_no_picture_is_refused(server: Server, url: str) -> None:
-    assert refusal(server.post(CHAT, picture(url)), 400)["param"] == "image_url"
+    assert refusal(server.post(CHAT, picture(url)), 400)["param"] == "body.messages.0.content.0.image_url.url"
 
 
 @pytest.mark.parametrize(

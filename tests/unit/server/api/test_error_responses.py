@@ -111,6 +111,11 @@ async def test_bodies_that_cannot_be_validated(path: str, body: Any, param: str,
     assert told in error["message"]
 
 
+@pytest.mark.parametrize("body", [{"x" * 5000: 1}, {"messages": [TEXT], "temperature": "x" * 5000}])
+async def test_long_names_and_values_are_not_repeated(body: Any) -> None:
+    await refusal("/chat", body)
+
+
 def image(url: str = BROKEN) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
