@@ -60,7 +60,7 @@ def select_groups(
 
 def _parts(tokens: Tensor, of_group: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
     """Divide the copies of a group so that the similarities of each part fit into memory."""
-    at_once = max(1, PAIRS // min(tokens.shape[1], BAND) ** 2)
+    at_once = max(1, PAIRS // max(1, min(tokens.shape[1], BAND)) ** 2)
     for first in range(0, len(tokens), at_once):
         part = slice(first, first + at_once)
         yield tokens[part], {name: values[part] for name, values in of_group.items()}

@@ -33,7 +33,8 @@ class VisualTokensRequest(BaseModel):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.images and not self.videos:
-            raise VLLMValidationError("The request has no images. Send the URL of at least one.", parameter="body.images")
+            message = "The request has no images. Send the URL of at least one."
+            raise VLLMValidationError(message, parameter="body.images")
         return self
 
     def specs(self, settings: Any) -> list[PruneSpec]:
