@@ -1,7 +1,8 @@
-"""A real multimodal processor of the tiny checkpoint."""
+"""Real multimodal processors of tiny checkpoints."""
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.tokenizers import cached_tokenizer_from_config
 
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE
+from gprune_vllm.adapter.processor import PruningProcessor
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plugin import register
 from gprune_vllm.settings import PruneSettings
+from tests.support.families.qwen_vl import write_qwen
 
 Build = Callable[..., GPruneLlavaNextProcessor]
 
@@ -33,14 +36,20 @@ def _remove_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def model_config(checkpoint: Path) -> Iterator[ModelConfig]:
-    """vLLM's configuration of the checkpoint, with the plugin registered and no setting in the environment."""
+def registered() -> Iterator[None]:
+    """The plugin registered, and no setting in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         _remove_settings(patch)
         patch.setattr(ModelRegistry, "models", dict(ModelRegistry.models))
         patch.setattr(vllm_config, "MODELS_CONFIG_MAP", dict(vllm_config.MODELS_CONFIG_MAP))
         register()
-        yield ModelConfig(str(checkpoint))
+        yield
+
+
+@pytest.fixture(scope="module")
+def model_config(checkpoint: Path, registered: None) -> ModelConfig:
+    """vLLM's configuration of the checkpoint."""
+    return ModelConfig(str(checkpoint))
 
 
 @pytest.fixture
@@ -61,3 +70,29 @@ def build(model_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> Build:
 def processor(build: Build) -> GPruneLlavaNextProcessor:
     """The processor of a server in its default configuration."""
     return build()
+
+
+BuildQwen = Callable[..., PruningProcessor]
+
+
+@pytest.fixture(scope="module")
+def qwen_config(registered: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
+    """Makes vLLM's configuration of a tiny Qwen-VL, one of `GENERATIONS`, once."""
+    folder = tmp_path_factory.mktemp("qwen")
+    return cache(lambda name: ModelConfig(str(write_qwen(name, folder / name))))
+
+
+@pytest.fixture(scope="module")
+def build_qwen(qwen_config: Callable[[str], ModelConfig]) -> Iterator[BuildQwen]:
+    """Makes the processor of a server of a tiny Qwen-VL with the given settings."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def build(name: str = "qwen3_vl", **settings: Any) -> PruningProcessor:
+            config = qwen_config(name)
+            patch.setattr(config.hf_config, SETTINGS_ATTRIBUTE, PruneSettings(**settings).model_dump())
+            tokenizer = cached_tokenizer_from_config(config)
+            processor = MULTIMODAL_REGISTRY.create_processor(config, tokenizer=tokenizer)
+            assert isinstance(processor, PruningProcessor)
+            return processor
+
+        yield build
