@@ -1,7 +1,7 @@
 # `make serve` and `make test` need nothing but Python 3.11 or newer: they fill .venv on their first run.
 PYTHON ?= python3
 PORT ?= 8000
-# Served in place of the demo model, e.g. MODEL=llava-hf/llava-v1.6-mistral-7b-hf.
+# Served in place of the demo model, e.g. MODEL=Qwen/Qwen3-VL-8B-Instruct.
 MODEL ?=
 # Further arguments for gprune-serve, and for pytest.
 ARGS ?=

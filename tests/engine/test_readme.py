@@ -67,7 +67,7 @@ def test_the_environment_of_the_readme_has_the_client() -> None:
     ("line", "told"),
     [
         ("make serve", "gprune-serve evaluation/demo/model "),
-        ("MODEL=llava-hf/llava-v1.6-mistral-7b-hf make serve", "gprune-serve llava-hf/llava-v1.6-mistral-7b-hf "),
+        ("MODEL=Qwen/Qwen3-VL-8B-Instruct make serve", "gprune-serve Qwen/Qwen3-VL-8B-Instruct "),
         ("make test", "python -m pytest"),
     ],
 )
@@ -89,7 +89,7 @@ def test_installing_as_the_readme_says_brings_the_commands_and_the_plugin(tmp_pa
 
 def test_every_command_of_the_readme_is_run() -> None:
     """Those above by the tests above; `vllm serve` by every test of the guarded server, which it starts."""
-    serving = "VLLM_PLUGINS=gprune vllm serve llava-hf/llava-v1.6-mistral-7b-hf"
+    serving = "VLLM_PLUGINS=gprune vllm serve Qwen/Qwen3-VL-8B-Instruct"
     assert {*commands()} == {"pip install .", serving, "make serve", "make test", ".venv/bin/python ask.py"}
     assert (pool.RECIPES[pool.GUARDED].environment or {})["VLLM_PLUGINS"] == "gprune"
 
