@@ -14,11 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from vllm.multimodal.utils import group_and_batch_mm_items
 
+from gprune_vllm.adapter import pruning
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
 from gprune_vllm.families.llava_next import grid_index
 from gprune_vllm.methods.registry import select_tokens
+from gprune_vllm.plan import Group, TokenPlan
 from tests.unit.gprune_vllm.stub_model import image_item, stub_model
-from tests.unit.gprune_vllm.support import FAMILY, GEOMETRIES, METHODS, SMALL, finish, keep, seen_of
+from tests.unit.gprune_vllm.stub_qwen import STUBS, batch_of, planned_media, stub_qwen
+from tests.unit.gprune_vllm.support import FAMILY, GEOMETRIES, METHOD_NAMES, METHODS, SMALL, finish, keep, seen_of
 
 META = torch.device("meta")
 PLAN = GEOMETRIES["llava-next"].plan((480, 640), 0.7)
@@ -116,15 +119,54 @@ def test_the_layout_is_made_on_the_device() -> None:
             assert index.device == META
 
 
-def test_positions_do_not_wait() -> None:
-    offsets = PositionOffsets(64, 4096, device=META)
+@pytest.mark.parametrize("axes", [1, 3])
+def test_positions_do_not_wait(axes: int) -> None:
+    offsets = PositionOffsets(64, 4096, axes, device=META)
     for _ in range(2):
         # Not under the mode: the mask is on the host, and what it marks is copied to the device from pinned memory.
-        offsets.write(torch.zeros(5, 1, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
+        offsets.write(torch.zeros(5, axes, dtype=torch.int64, device=META), torch.tensor([True] * 5 + [False] * 3))
         with NoSynchronisation():
             moved = offsets.move(torch.zeros(3, 16, dtype=torch.int64, device=META))
             offsets.clear()
-        assert (moved.shape, moved.device) == ((16,), META)
+        assert (moved.shape, moved.device) == ((16,) if axes == 1 else (3, 16), META)
+
+
+@METHODS
+def test_bands_do_not_wait(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BAND", 32)
+    monkeypatch.setattr(pruning, "PAIRS", 32**2)
+    plan = TokenPlan((Group(9, 10, kept=40, copies=2),), structural=0, span=90, units=1)
+    features = torch.zeros(plan.input, 8, device=META)
+    with NoSynchronisation():
+        seen = {name: [values] for name, values in seen_of(features).items()}
+        (found,) = pruning.select_groups([features], plan, method, seen)
+    assert (found.index.shape, found.index.device) == ((plan.kept,), META)
+
+
+@pytest.mark.parametrize("name", STUBS)
+def test_offsets_under_mrope_do_not_wait(name: str) -> None:
+    model, plan = stub_qwen(name), planned_media(5, 3, frames=2, kept=4).plan
+    with NoSynchronisation():
+        positions = torch.zeros(plan.kept, dtype=torch.int64, device=META)
+        offsets = model.offsets_of(positions, model.family.layout(plan, META), plan)
+    assert (offsets.shape, offsets.device) == ((plan.kept, 3), META)
+
+
+@pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "visionzip"])
+@pytest.mark.parametrize("stage", ["vision", "projector"])
+@pytest.mark.parametrize("name", STUBS)
+def test_a_batch_of_videos_does_not_wait(name: str, stage: str, method: str) -> None:
+    planned = [planned_media(5, 3, frames=2, kept=4), planned_media(3, 7, frames=1, kept=9)]
+    # Not under the mode: the order of tokens in windows is made on the host, and copied from pinned memory.
+    away = stub_qwen(name, device="meta", prune_stage=stage, prune_method=method)
+    embeddings = away.embed_multimodal(**batch_of("video", planned, device="meta"))
+    assert [(len(item), item.device) for item in embeddings] == [(8, META), (9, META)]
+    here = stub_qwen(name, prune_stage=stage, prune_method=method)
+    here.embed_multimodal(**batch_of("video", planned))  # remembers the windows
+    batch = batch_of("video", planned)
+    with NoSynchronisation():
+        embeddings = here.embed_multimodal(**batch)
+    assert [len(item) for item in embeddings] == [8, 9]
 
 
 @METHODS
