@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from vllm.exceptions import VLLMValidationError
 from vllm.multimodal.cache import MultiModalProcessorOnlyCache
+from vllm.multimodal.inputs import MultiModalFeatureSpec
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
@@ -19,6 +20,7 @@ from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 from tests.support.families.qwen_vl import FRAME_RATE, metadata_of
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import BuildQwen
+from tests.unit.gprune_vllm.mrope_prompts import MODELS
 
 NAMES = pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
 PHOTO = generated(150, 90)  # width and height
@@ -130,6 +132,26 @@ def test_an_account_counts_images_and_videos(build_qwen: BuildQwen, name: str) -
     assert account.kept == sum(plan.kept for plan in plans)
     assert account.input == account.patches == sum(plan.input for plan in plans)
     assert (account.ratio, account.source, account.budget) == (0.6, "request", None)
+
+
+@NAMES
+@pytest.mark.parametrize("asked", [{"prune_ratio": 0.6}, {"visual_token_budget": 7}], ids=str)
+@pytest.mark.parametrize("media", [(PHOTO,), (CLIP,), (PHOTO, CLIP, generated(60, 200), clip(140, 60, 7))], ids=len)
+def test_what_may_follow_ends_with_the_models_positions(
+    build_qwen: BuildQwen, name: str, asked: dict[str, Any], media: tuple[Any, ...]
+) -> None:
+    processor = build_qwen(name)
+    result = process(processor, *media, **asked)
+    features = [
+        MultiModalFeatureSpec(item, modality, f"{modality} {index}", result["mm_placeholders"][modality][index])
+        for modality, items in result["mm_kwargs"].items()
+        for index, item in enumerate(items)
+    ]
+    model = MODELS["a run a frame" if name == "qwen3_vl" else "one run"][1]()
+    model.config = processor.info.config
+    _, delta = model.get_mrope_input_positions(result["prompt_token_ids"], features)
+    following = len(result["prompt_token_ids"]) + delta
+    assert result[RECORD_KEY].account.output_limit == processor.info.max_position - following
 
 
 def test_a_budget_is_one_of_each_image_and_video(build_qwen: BuildQwen) -> None:
