@@ -1,4 +1,4 @@
-"""Each family under tensor parallelism is pruned as its oracle prunes it, with its tower divided among ranks or images."""
+"""Each family on two ranks is pruned as its oracle prunes it, with its tower divided by weights or by images."""
 
 from pathlib import Path
 from typing import Any
