@@ -63,11 +63,6 @@ class PruningInfo:
             ) from error
         return self.family.plan(self.config, counted, spec)
 
-    @cached_property
-    def most_patches(self) -> int:
-        """Patch tokens of the largest image or video."""
-        return max(self.family.largest(self, modality).patches for modality in self.family.modalities)
-
     @property
     def max_length(self) -> int:
         """Tokens that a prompt and its output may have."""

@@ -117,7 +117,7 @@ def _video_size(video: Any) -> MediaSize | None:
     known = {name: metadata.get(name) for name in ("total_num_frames", "fps", "frames_indices")}
     rate = VideoMetadata(**known).sampled_fps
     size = one.get_frame_size(0)
-    return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate)
+    return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate if rate else 0.0)
 
 
 def smallest_ratio(plans: Sequence[TokenPlan], room: int, largest: float) -> float | None:

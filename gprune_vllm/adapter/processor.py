@@ -37,6 +37,9 @@ from gprune_vllm.adapter.refusal import (
 )
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 
+LARGEST_BUDGET = 2**31
+"""Tokens that no image has. Larger budgets are all the same, and too large for vLLM's hash."""
+
 
 class PruningProcessor:
     """Mixin in front of a `BaseMultiModalProcessor` of vLLM 0.32 whose info is a `PruningInfo`. Changes against it:
@@ -105,8 +108,8 @@ class PruningProcessor:
         if not spec.prunes or all(plan is not None and not plan.pruned for plan in plans):
             return {}
         amount: dict[str, object] = {RATIO_KEY: spec.ratio}
-        if spec.budget is not None:  # larger ones are all the same, and too large for vLLM's hash
-            amount = {BUDGET_KEY: min(spec.budget, self.info.most_patches)}
+        if spec.budget is not None:
+            amount = {BUDGET_KEY: min(spec.budget, LARGEST_BUDGET)}
         return amount | {METHOD_KEY: spec.method, SETTINGS_KEY: self.info.settings.fingerprint}
 
     def _check_images(self, inputs: PlannedInputs) -> None:

@@ -56,7 +56,7 @@ class Qwen2VL(Family):
         """Every such model is laid out alike."""
 
     def resized(self, info: Any, modality: str, size: MediaSize, kwargs: Mapping[str, object]) -> MediaSize:
-        processor = info.get_hf_processor(**kwargs)
+        processor = info.get_hf_processor()
         resized, _ = info._get_vision_info(
             image_width=size.width,
             image_height=size.height,

@@ -75,15 +75,16 @@ def test_the_way_from_features_to_positions_never_waits(method: str) -> None:
     newlines = torch.randn(plan.structural, 64, device=DEVICE)
     family = Model.family
     places = torch.ones(plan.kept, dtype=torch.bool)  # on the host, as vLLM has it
-    written = PositionOffsets(plan.kept, 4096, torch.device(DEVICE))
+    written = PositionOffsets(plan.kept, 4096, device=torch.device(DEVICE))
     positions = torch.arange(plan.kept, device=DEVICE).expand(3, -1)
 
     def prune() -> Tensor:
         of_groups = {name: family.split(values, plan) for name, values in seen.items()}
         selections = select_groups(family.split(features, plan), plan, method, of_groups)
         layout = family.layout(plan, newlines.device)
-        embeddings, offsets = lay_out(KeptTokens.of(selections, layout), newlines, layout)
-        written.write(split_offsets(append_offsets(embeddings, offsets), 64)[1], places)
+        embeddings, kept = lay_out(KeptTokens.of(selections, layout), newlines, layout)
+        offsets = Model.offsets_of(None, kept, layout, plan)  # type: ignore[arg-type]
+        written.write(split_offsets(append_offsets(embeddings, offsets), 64, 1)[1], places)
         return written.move(positions)
 
     once = prune().clone()  # what is loaded at first is loaded now
