@@ -84,10 +84,13 @@ def _traffic() -> Rows:
                 stacked=True,
             ),
             lines(
-                "Images",
-                "Images per second, by the ratio they were pruned with.",
+                "Images and videos",
+                "Images and videos per second, by the ratio they were pruned with.",
                 "cps",
-                {f"{{{{{BUCKET}}}}}": rate("gprune_images_total", by=BUCKET)},
+                {
+                    f"{{{{{BUCKET}}}}}": rate("gprune_images_total", by=BUCKET),
+                    f"videos {{{{{BUCKET}}}}}": rate("gprune_videos_total", by=BUCKET),
+                },
                 width=8,
                 stacked=True,
             ),

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from model_hosting_container_standards import sagemaker
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from vllm.entrypoints.openai.completion.api_router import create_completion
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request
@@ -14,6 +15,7 @@ from vllm.entrypoints.serve.utils.api_utils import validate_json_request
 from gprune_server.api.description import describe_fields
 from gprune_server.api.routes import create_chat_completion
 from gprune_server.api.schema import PrunableChatRequest
+from gprune_server.guard.validation import FailFastField
 
 router = APIRouter()
 
@@ -30,21 +32,20 @@ async def invoke(raw_request: Request) -> Any:
     chat = isinstance(body, dict) and "messages" in body
     kind, complete = (PrunableChatRequest, create_chat_completion) if chat else (CompletionRequest, create_completion)
     try:
-        request = _validated(kind, body)
+        request = validated(kind, body)
     except (AttributeError, LookupError, TypeError):  # of vLLM's validators
         described = describe_fields([kind], body)
         return JSONResponse(described.model_dump(), described.error.code)
     return await complete(request, raw_request)
 
 
-def _validated(kind: type[BaseModel], body: Any) -> Any:
-    """Validate a body as FastAPI does.
+def validated(kind: type[BaseModel], body: Any) -> Any:
+    """Validate a body as the routes do that declare its type.
 
     Raises:
         RequestValidationError: it is invalid.
     """
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
-        raise RequestValidationError(errors, body=body) from error
+    value, errors = FailFastField(FieldInfo(annotation=kind), "body").validate(body, loc=("body",))
+    if errors:
+        raise RequestValidationError(errors, body=body)
+    return value

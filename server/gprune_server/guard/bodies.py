@@ -9,7 +9,6 @@ from fastapi.routing import APIRoute
 from gprune_server.guard.fields import check_fields
 from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.texts import check_lengths
-from gprune_server.guard.validation import check_invocation
 
 
 def guard_bodies(app: FastAPI) -> None:
@@ -25,7 +24,6 @@ async def check_body(request: Request) -> None:
 
     Raises:
         VLLMValidationError: the server would handle it slowly, or silently not as it says.
-        RequestValidationError: it has the wrong type for `/invocations`.
     """
     body = await _parsed(request)
     if isinstance(body, dict):
@@ -35,8 +33,6 @@ async def check_body(request: Request) -> None:
         placeholders: Placeholders | None = getattr(request.app.state, "gprune_placeholders", None)
         if placeholders is not None:
             placeholders.check_body(body)
-        if route.path == "/invocations":
-            check_invocation(body)
 
 
 async def _parsed(request: Request) -> Any:

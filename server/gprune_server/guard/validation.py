@@ -4,12 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi._compat import ModelField
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
 COLLECTIONS = ("list", "tuple", "set", "frozenset", "dict")
 
@@ -36,25 +32,6 @@ class FailFastField(ModelField):
         # Without prebuilt validators, because those of nested models do not fail fast.
         schema = fail_fast(self._type_adapter.core_schema)
         self._type_adapter.validator = SchemaValidator(schema, _use_prebuilt=False)
-
-
-INVOCATIONS = {
-    "messages": FailFastField(FieldInfo(annotation=ChatCompletionRequest), "body"),
-    "prompt": FailFastField(FieldInfo(annotation=CompletionRequest), "body"),
-}
-"""Types of a body of `/invocations`, by the field that they require."""
-
-
-def check_invocation(body: dict[str, Any]) -> None:
-    """Check a body of `/invocations`, whose route declares no type and validates it itself.
-
-    Raises:
-        RequestValidationError: it is neither a chat nor a completion.
-    """
-    field = next((INVOCATIONS[name] for name in INVOCATIONS if name in body), None)
-    _, errors = field.validate(dict(body), loc=("body",)) if field is not None else (None, [])
-    if errors:
-        raise RequestValidationError(errors)
 
 
 def fail_fast_bodies(app: FastAPI) -> None:
