@@ -116,7 +116,10 @@ def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -
 
     answered, refused = crowd.outcomes["answered"], crowd.outcomes["refused"]
     expected = before + Counter(served=answered, finished=answered, refused=refused)
-    wait_until(lambda: counts(small_server) == expected)  # an answer's last byte may be here before it is counted
+    # An answer's last byte may be here before it is counted. Where the API server lags, vLLM merges all steps of `fresh`
+    # into one, and the gauges, still those of an idle engine, do not tell that it is not counted in `before`.
+    settled = (expected, expected + Counter(finished=1))
+    wait_until(lambda: counts(small_server) in settled)
     assert same(ask(small_server, PHOTOS[:2], 0.5, cache_salt="after"), fresh)
 
 
