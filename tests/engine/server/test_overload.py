@@ -116,8 +116,8 @@ def test_every_request_is_answered_or_told_to_come_again(small_server: Server) -
 
     answered, refused = crowd.outcomes["answered"], crowd.outcomes["refused"]
     expected = before + Counter(served=answered, finished=answered, refused=refused)
-    # An answer's last byte may be here before it is counted. Where the API server lags, vLLM merges all steps of `fresh`
-    # into one, and the gauges, still those of an idle engine, do not tell that it is not counted in `before`.
+    # An answer's last byte may be here before it is counted. Where the API server lags, vLLM merges all steps of
+    # `fresh` into one, and the gauges, still those of an idle engine, do not tell that `before` lacks it.
     settled = (expected, expected + Counter(finished=1))
     wait_until(lambda: counts(small_server) in settled)
     assert same(ask(small_server, PHOTOS[:2], 0.5, cache_salt="after"), fresh)
