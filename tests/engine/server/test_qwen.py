@@ -170,7 +170,7 @@ def test_text_that_stands_for_an_image_is_refused(qwen: Server, text: str) -> No
     assert text in answer.json()["error"]["message"]
 
 
-def test_a_panorama_that_the_processor_cannot_read_is_named(qwen: Server) -> None:
+def test_a_picture_a_pixel_high_is_answered(qwen: Server) -> None:
     picture = photos.data_url(photos.generated(90, 1))
     content = [{"type": "image_url", "image_url": {"url": picture}}]
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 1}
