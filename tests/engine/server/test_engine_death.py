@@ -1,5 +1,6 @@
 """A server whose engine is killed says so, hangs no client, leaves no process behind, and exits with an error."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,6 +36,19 @@ def is_unready(server: Server) -> bool:
         return True
 
 
+def begins(process: psutil.Process, streamed: list[str]) -> bool:
+    """Let a process work for a moment, suspend it, and return whether an answer has begun to arrive.
+
+    The API server and the client, where they lag, have the time in between to catch up. Otherwise the engine may have
+    finished the answer before its first tokens arrive.
+    """
+    process.resume()
+    time.sleep(0.02)
+    process.suspend()
+    time.sleep(0.2)
+    return len(streamed) > 8
+
+
 VICTIMS = [
     pytest.param("VLLM::EngineCore", marks=pytest.mark.ends(pool.LIMITED)),
     pytest.param("VLLM::Worker_TP1", marks=pytest.mark.ends(pool.TENSOR)),
@@ -51,8 +65,7 @@ def test_a_killed_engine_ends_the_server(doomed_server: Server, victim: str) -> 
     (process,) = children(server, victim)
     with ThreadPoolExecutor() as clients:
         answers = [clients.submit(follow, server, long_answer, streamed)]
-        wait_until(lambda: len(streamed) > 8)
-        process.suspend()  # or the answer ends, on a fast machine, before the other request is accepted
+        wait_until(lambda: begins(process, streamed))
         answers.append(clients.submit(follow, server, long_prompt, prefilled))
         wait_until(lambda: prefilled)
 
