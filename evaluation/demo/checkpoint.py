@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer
+from evaluation.demo.tokenizer import BEGIN, END, IMAGE, PAD, SPECIAL_TOKENS, build_tokenizer, chat_template
 from evaluation.scenes.scene import CROP
 
 LanguageModel = Literal["llama", "mistral", "qwen2"]
@@ -86,6 +86,7 @@ class CheckpointOptions:
     dtype: DataType = "float32"
     grid_pinpoints: tuple[tuple[int, int], ...] = GRID_PINPOINTS
     max_position_embeddings: int = MAX_POSITION_EMBEDDINGS
+    images_first: bool = False
 
     @property
     def select_strategy(self) -> str:
@@ -141,7 +142,7 @@ def build_processor(options: CheckpointOptions, tokenizer: Tokenizer) -> LlavaNe
         patch_size=PATCH,
         vision_feature_select_strategy=options.select_strategy,
         num_additional_image_tokens=1 if options.tower == "clip" else 0,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=chat_template(images_first=options.images_first),
     )
 
 

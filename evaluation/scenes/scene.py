@@ -25,6 +25,8 @@ PLATES = ((250, 250, 245), (20, 20, 25), (20, 60, 110), (120, 20, 20), (245, 225
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bold", "STIXGeneralBol", "DejaVuSerif")
 GRIDS = ((224, 224), (224, 224), (224, 224), (224, 168), (168, 224), (336, 112), (112, 336), (224, 112), (112, 224))
 """Width and height of what a scene fills of the model's grid, each as likely."""
+SMALL_GRIDS = ((224, 112), (112, 224))
+"""The smallest of them: letters are learnt sooner where there is less to look at."""
 ENLARGEMENTS = (1.0, 1.0, 1.5, 2.0)
 """How much larger than that a picture is, each as likely."""
 

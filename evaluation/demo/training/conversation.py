@@ -2,24 +2,23 @@
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import count, pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import LlavaNextImageProcessor
 
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
+from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import IGNORED
 from evaluation.demo.training.relations import SIDES, Told, locate, named_once, place_of, relate, sides_of
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.questions import TASKS, Question, make_questions, name_of, spell
-from evaluation.scenes.scene import GRIDS, Scene, Shape, make_scene
+from evaluation.scenes.scene import ENLARGEMENTS, GRIDS, SMALL_GRIDS, Scene, Shape, make_scene
 
-USER, ASSISTANT = SPECIAL_TOKENS.index("<|user|>"), SPECIAL_TOKENS.index("<|assistant|>")
-SMALL_GRIDS = ((224, 112), (112, 224))
+SYSTEM, USER, ASSISTANT = (SPECIAL_TOKENS.index(f"<|{role}|>") for role in ("system", "user", "assistant"))
 Turn = tuple[list[int], list[int]]
+"""Token ids of a question and its answer, and for each token the next one if that is part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +35,72 @@ class Lesson:
     relations: int = 0
 
 
+TURNS = (1, 1, 2, 3)
+"""Turns of a conversation, each as likely."""
+CONTEXTS = (
+    "You are a helpful assistant.",
+    "You are a helpful assistant that describes pictures. Answer in one word.",
+    "Answer the question about the picture.",
+    "Answer with one word or letter only, and say nothing else.",
+    "You see a picture of a sign and some coloured shapes. Look carefully before you answer!",
+    "Today is Monday, 2 March 2026. The user is in Berlin, and prefers short answers in English.",
+    "Hello!",
+    "Hi, what can you do?",
+    "OK",
+    "I will send you a picture now.",
+    "Please go on.",
+)
+
+
 class Conversations:
     """Makes batches, each of pictures of one size, so that all have as many visual tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, image_processor: LlavaNextImageProcessor, lesson: Lesson) -> None:
-        self.tokenizer = tokenizer
-        self.image_processor = image_processor
+    def __init__(self, family: Family, lesson: Lesson) -> None:
+        self.family = family
+        self.tokenizer = family.tokenizer
         self.lesson = lesson
 
     def batch(self, number: int) -> dict[str, Any]:
         """The batch of that number, the same each time."""
         source = random.Random(f"lesson {number}")
         grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
+        enlargement = source.choice(ENLARGEMENTS)
         seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
-        scenes = [make_scene(seed, "train", grid=grid) for seed in seeds]
-        return self.assemble(scenes, grid, relations_only=number < self.lesson.relations)
+        scenes = [replace(make_scene(seed, "train", grid=grid), enlargement=enlargement) for seed in seeds]
+        return self.assemble(scenes, source, relations_only=number < self.lesson.relations)
 
-    def assemble(self, scenes: list[Scene], grid: tuple[int, int], *, relations_only: bool = False) -> dict[str, Any]:
-        """Pixels `[scenes, crops, 3, size, size]`, the grid, and `[scenes, num_tokens]` each: token ids, labels, and
-        the numbers of the task and of the question that a token belongs to; `places`
+    def assemble(self, scenes: list[Scene], source: random.Random, *, relations_only: bool = False) -> dict[str, Any]:
+        """`Pixels` of scenes of one size; `prefix`, the token ids before the picture; and `[scenes, num_tokens]` each:
+        token ids, labels, and the numbers of the task and of the conversation that a token belongs to; `places`
         `[scenes, num_tokens, 2]` and `sides` `[scenes, num_tokens, SIDES]`."""
-        pixels = [self.image_processor(draw(scene), return_tensors="pt").pixel_values for scene in scenes]
-        questions = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
-        turns = [[self.turn(question) for question in each] for each in questions]
+        asked = [(relations_only and relate(scene)) or self.questions(scene) for scene in scenes]
+        lengths = [_lengths(len(questions), source) for questions in asked]
+        turns = [
+            [self.turn(question, first) for question, first in zip(questions, _firsts(each), strict=True)]
+            for questions, each in zip(asked, lengths, strict=True)
+        ]
+        conversations = [[number for number, length in enumerate(each) for _ in range(length)] for each in lengths]
         return {
-            "pixels": torch.cat(pixels),
-            "grid": grid,
+            **self.family.pixels([draw(scene) for scene in scenes]),
+            "prefix": torch.tensor([BEGIN, *self.context(source), USER, *self.family.before]),
             "tokens": _pad([[token for tokens, _ in each for token in tokens] for each in turns], PAD),
             "labels": _pad([[label for _, labels in each for label in labels] for each in turns], IGNORED),
             "tasks": _pad(
-                [_repeated(map(_task, asked), each) for asked, each in zip(questions, turns, strict=True)], -1
+                [_repeated(map(_task, questions), each) for questions, each in zip(asked, turns, strict=True)], -1
             ),
-            "turns": _pad([_repeated(count(), each) for each in turns], -1),
+            "turns": _pad([_repeated(each, held) for each, held in zip(conversations, turns, strict=True)], -1),
             "places": _pad(_told(self.places, scenes, turns), IGNORED, 2),
             "sides": _pad(_told(self.sides, scenes, turns), IGNORED, SIDES),
         }
+
+    def context(self, source: random.Random) -> list[int]:
+        """Token ids before the user's message with the picture: often nothing, a system prompt or an earlier exchange.
+
+        They say nothing that matters, and are there for the model to learn just that.
+        """
+        said, answered = (self._encode(source.choice(CONTEXTS)) for _ in range(2))
+        exchange = [USER, *said, ASSISTANT, *answered, END]
+        return source.choice(([], [], [SYSTEM, *said], exchange))
 
     def questions(self, scene: Scene) -> list[Question]:
         """Several rounds of questions, none twice; and more of what takes longest: letters, places and relations."""
@@ -78,11 +108,16 @@ class Conversations:
         asked = [question for questions in rounds for question in questions]
         return list(dict.fromkeys([*asked, *spell(scene), *locate(scene), *relate(scene)]))
 
-    def turn(self, question: Question) -> Turn:
-        """Token ids from the picture's end to the answer's, and for each the next one if that is part of the answer."""
-        asked = self.tokenizer.encode(f"\n{question.text}", add_special_tokens=False).ids
-        answer = [*self.tokenizer.encode(question.answer, add_special_tokens=False).ids, END]
+    def turn(self, question: Question, first: bool = True) -> Turn:
+        """A question and its answer, the first one about a picture or one that follows."""
+        before = [*self.family.after, *self._encode("\n")] if first else [USER]
+        asked = [*before, *self._encode(question.text)]
+        answer = [*self._encode(question.answer), END]
         return [*asked, ASSISTANT, *answer], [*[IGNORED] * len(asked), *answer, IGNORED]
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
     def named(self, scene: Scene, tokens: list[int]) -> list[tuple[int, Shape]]:
         """The shapes that a turn names, in order, and the token that each name ends with."""
@@ -119,6 +154,20 @@ def _told(
     ]
 
 
+def _lengths(questions: int, source: random.Random) -> list[int]:
+    """Turns of each of the conversations in which so many questions are put."""
+    lengths = []
+    while questions:
+        lengths.append(min(questions, source.choice(TURNS)))
+        questions -= lengths[-1]
+    return lengths
+
+
+def _firsts(lengths: list[int]) -> list[bool]:
+    """Of each question whether it begins a conversation."""
+    return [place == 0 for length in lengths for place in range(length)]
+
+
 def _task(question: Question) -> int:
     return TASKS.index(question.task)
 
@@ -132,7 +181,3 @@ def _pad(rows: Any, value: int, *shape: int) -> torch.Tensor:
     """Rows of integers, or of tuples of them of that shape, as long as the longest. A row may be empty."""
     tensors = [torch.tensor(row, dtype=torch.int64).reshape(len(row), *shape) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-PREFIX = (BEGIN, USER)
-"""Token ids before the picture."""

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlavaNextForConditionalGeneration
+from transformers import PreTrainedModel
 
-from evaluation.demo.training.conversation import PREFIX
+from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import IGNORED, SIDE
 from evaluation.demo.training.relations import SIDES
 from evaluation.scenes.questions import TASKS
@@ -20,49 +20,44 @@ COMPARED = (3,)
 
 
 class Reader(nn.Module):
-    """A LLaVA-NeXT whose tower does not learn, and which reads pictures of one size in each batch.
+    """A demo model whose tower does not learn, and which reads pictures of one size in each batch.
 
     In training heads tell the place of each shape where its name ends, and on which side of the shape named before it
     is: how a relation is found, which is hardly learnt from yes and no alone. The heads are not part of the model.
     """
 
-    def __init__(self, model: LlavaNextForConditionalGeneration) -> None:
+    def __init__(self, family: Family, model: PreTrainedModel) -> None:
         super().__init__()
+        self.family = family
         self.model = model
         self.place = nn.Linear(model.config.text_config.hidden_size, 2 * SIDE)
         self.side = nn.Linear(model.config.text_config.hidden_size, SIDES * 2)
-        model.model.vision_tower.requires_grad_(False)
-
-    def visual_tokens(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Embeddings `[scenes, visual_tokens, hidden_size]` of `pixels` `[scenes, crops, 3, size, size]`."""
-        config, (width, height) = self.model.config, grid
-        features = self.model.model.get_image_features(
-            pixels,
-            torch.tensor([[height, width]] * len(pixels)),
-            vision_feature_layer=config.vision_feature_layer,
-            vision_feature_select_strategy=config.vision_feature_select_strategy,
-        )
-        return torch.stack(list(features.pooler_output))
+        family.freeze_tower(model)
 
     def forward(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits of the answers' tokens `[answer_tokens, vocabulary]`, and the tokens `[answer_tokens]`."""
         return self.answers(self.text_states(batch)[-1], batch)
 
     def text_states(self, batch: dict[str, Any]) -> list[Tensor]:
-        """What the questions' tokens are before the first layer and after each, `[scenes, num_tokens, hidden_size]`."""
-        visual = self.visual_tokens(batch["pixels"], batch["grid"])
-        embed = self.model.get_input_embeddings()
-        prefix = embed(torch.tensor(PREFIX, device=visual.device)).expand(len(visual), -1, -1)
-        embeddings = torch.cat((prefix, visual, embed(batch["tokens"])), dim=1)
-        mask, positions = attention(batch["turns"], embeddings.shape[1] - batch["turns"].shape[1])
-        states = self.model.model.language_model(
+        """What conversations' tokens are before the first layer and after each, `[scenes, num_tokens, hidden_size]`."""
+        visual = self.family.visual(self.model, batch)
+        scenes, visual_tokens, _ = visual.embeddings.shape
+        embed, first = self.model.get_input_embeddings(), len(batch["prefix"])
+        prefix = embed(batch["prefix"]).expand(scenes, -1, -1)
+        embeddings = torch.cat((prefix, visual.embeddings, embed(batch["tokens"])), dim=1)
+        before, next_position = self.family.positions(first, visual_tokens, batch)  # [axes, first + visual_tokens]
+        own = next_position + places_in(batch["turns"])  # [scenes, num_tokens]
+        states = self.family.states(
+            self.model,
+            visual,
+            first,
             inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=False,
-            output_hidden_states=True,
-        ).hidden_states
-        return [each[:, -batch["tokens"].shape[1] :] for each in states]
+            attention_mask=attention(batch["turns"], first + visual_tokens),
+            position_ids=torch.stack(
+                [torch.cat((axis.expand(scenes, -1), own), dim=-1) for axis in before.to(own.device)]
+            ),
+        )
+        return [each[:, first + visual_tokens :] for each in states]
 
     def answers(self, states: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Logits and tokens, as `forward` returns them, of the last of `text_states`."""
@@ -81,29 +76,28 @@ class Reader(nn.Module):
         return logits
 
 
-def attention(turns: Tensor, picture: int) -> tuple[Tensor, Tensor]:
-    """Let all questions about a picture see it and none see another, as if each had been put alone.
+def attention(turns: Tensor, picture: int) -> Tensor:
+    """Let all conversations about a picture see it and none see another, as if each had been held alone.
 
     Args:
-        turns: `[scenes, num_tokens]`, the question that a token belongs to, -1 for padding.
-        picture: tokens before the questions.
+        turns: `[scenes, num_tokens]`, the conversation that a token belongs to, -1 for padding.
+        picture: tokens up to the picture's end.
 
     Returns:
-        An additive mask `[scenes, 1, picture + num_tokens, picture + num_tokens]`, and positions
-        `[scenes, picture + num_tokens]`, which begin anew with each question.
+        An additive mask `[scenes, 1, picture + num_tokens, picture + num_tokens]`.
     """
     scenes, num_tokens = turns.shape
     length = picture + num_tokens
-    causal = torch.ones(length, length, dtype=torch.bool, device=turns.device).tril()
-    same = turns.unsqueeze(-1) == turns.unsqueeze(-2)  # [scenes, num_tokens, num_tokens]
-    visible = causal.repeat(scenes, 1, 1)
-    visible[:, picture:, picture:] &= same
+    visible = torch.ones(length, length, dtype=torch.bool, device=turns.device).tril().repeat(scenes, 1, 1)
+    visible[:, picture:, picture:] &= turns.unsqueeze(-1) == turns.unsqueeze(-2)  # [scenes, num_tokens, num_tokens]
+    return torch.zeros(visible.shape, device=turns.device).masked_fill_(~visible, -1e9).unsqueeze(1)
+
+
+def places_in(turns: Tensor) -> Tensor:
+    """The place of each token in its conversation, `[scenes, num_tokens]`; `turns` as in `attention`."""
     begins = functional.pad(turns[:, 1:] != turns[:, :-1], (1, 0), value=True)  # [scenes, num_tokens]
-    places = torch.arange(num_tokens, device=turns.device).expand(scenes, -1)
-    own = places - torch.where(begins, places, 0).cummax(dim=-1).values
-    positions = torch.cat((torch.arange(picture, device=turns.device).expand(scenes, -1), own + picture), dim=-1)
-    mask = torch.zeros(visible.shape, device=turns.device).masked_fill_(~visible, -1e9)
-    return mask.unsqueeze(1), positions
+    places = torch.arange(turns.shape[1], device=turns.device).expand(turns.shape)
+    return places - torch.where(begins, places, 0).cummax(dim=-1).values
 
 
 def reader_loss(reader: Reader, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:

@@ -1,15 +1,15 @@
 """What each patch of a scene shows: dense supervision for the vision tower, since the generator knows the answers."""
 
-from collections.abc import Iterator
-from math import ceil
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.demo.checkpoint import PATCH
-from evaluation.scenes.scene import COLOURS, CONSONANTS, CROP, SHAPES, VOWELS, Scene, Shape, margins
+from evaluation.scenes.scene import COLOURS, CONSONANTS, SHAPES, VOWELS, Scene, Shape
 
-SIDE = CROP // PATCH
+SIDE = 8
+"""Rows and columns in which places in a scene are told."""
 LETTERS = VOWELS + CONSONANTS
 IGNORED = -100
 """Where there is nothing to learn: cross-entropy's default."""
@@ -29,42 +29,78 @@ grid cannot know. Class 0 is nothing, but for the letter's place, where it is th
 Labels = dict[str, NDArray[np.int64]]
 
 
-def patch_labels(scene: Scene) -> Labels:
-    """The classes of each patch, `[crops, patches]` int64 each, in the order in which LLaVA-NeXT cuts crops."""
-    crops = [crop_labels(scene, *window, legible=legible) for window, legible in windows(scene)]
-    return {name: np.stack([crop[name] for crop in crops]) for name in CLASSES}
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a tower is shown of a scene at once, and how finely.
+
+    Attributes:
+        left, top, width, height: in the scene.
+        rows, columns: of patches.
+        legible: whether letters are large enough to read.
+        placed: whether it is the whole scene, so that a patch's place in it can be told.
+        block: side of the squares that patches come in, one square after the other.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    rows: int
+    columns: int
+    legible: bool = True
+    placed: bool = True
+    block: int = 1
+
+    def in_order(self, grid: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`[rows, columns]` as `[rows * columns]`, in the order in which the tower is given patches."""
+        size = self.block
+        blocks = grid.reshape(self.rows // size, size, self.columns // size, size)  # rows and columns, each in two
+        return blocks.swapaxes(1, 2).reshape(-1)
 
 
-def windows(scene: Scene) -> Iterator[tuple[tuple[float, float, float, float], bool]]:
-    """Left, top, width and height of what each crop shows, and whether its letters are large enough to read."""
-    yield (0, 0, scene.width, scene.height), False
-    left, top = margins(scene.width, scene.height)
-    for row in range(ceil(scene.height / CROP)):
-        for column in range(ceil(scene.width / CROP)):
-            yield (column * CROP - left, row * CROP - top, CROP, CROP), True
+def patch_labels(scene: Scene, views: Sequence[View]) -> Labels:
+    """The classes of each patch of all views, `[patches]` int64 each."""
+    labels = [view_labels(scene, view) for view in views]
+    return {name: np.concatenate([label[name] for label in labels]) for name in CLASSES}
 
 
-def crop_labels(scene: Scene, left: float, top: float, width: float, height: float, *, legible: bool) -> Labels:
-    """The classes of one crop's patches, `[patches]` int64 each."""
-    labels = {name: np.zeros((SIDE, SIDE), dtype=np.int64) for name in CLASSES}
-    rows, columns = np.mgrid[0:SIDE, 0:SIDE] + 0.5
-    x, y = left + columns * width / SIDE, top + rows * height / SIDE  # [SIDE, SIDE], middles of the patches
+def view_labels(scene: Scene, view: View) -> Labels:
+    """The classes of one view's patches, `[patches]` int64 each."""
+    labels = {name: np.zeros((view.rows, view.columns), dtype=np.int64) for name in CLASSES}
     labels["place"][:] = IGNORED
-    if not legible:
+    if view.placed:
+        rows, columns = np.mgrid[0 : view.rows, 0 : view.columns]
+        labels["row"][:], labels["column"][:] = 1 + rows * SIDE // view.rows, 1 + columns * SIDE // view.columns
+    if not view.legible:
         labels["letter"][:] = IGNORED
-        labels["row"][:], labels["column"][:] = 1 + np.mgrid[0:SIDE, 0:SIDE]
+    _label_shapes(labels, scene, view)
+    if view.legible:
+        _label_letters(labels, scene, view)
+    return {name: view.in_order(label) for name, label in labels.items()}
+
+
+def _label_shapes(labels: Labels, scene: Scene, view: View) -> None:
+    x, y, half = _middles(view)
     for shape in scene.shapes:
-        here = abs(x - shape.x) <= width / SIDE / 2, abs(y - shape.y) <= height / SIDE / 2
-        middle = here[0] & here[1]
+        middle = (abs(x - shape.x) <= half[0]) & (abs(y - shape.y) <= half[1])
         covered = middle | (np.hypot(x - shape.x, y - shape.y) <= shape.size * 0.45)
         _label_shape(labels, shape, covered, middle)
-    for sign in scene.signs if legible else ():
+
+
+def _label_letters(labels: Labels, scene: Scene, view: View) -> None:
+    x, y, half = _middles(view)
+    for sign in scene.signs:
         for place, letter in enumerate(sign.word):
-            across = abs(x - (sign.x + place * sign.pitch)) <= width / SIDE / 2
-            here_too = across & (abs(y - sign.y) <= height / SIDE / 2)
-            labels["letter"][here_too] = 1 + LETTERS.index(letter)
-            labels["place"][here_too] = place
-    return {name: label.reshape(-1) for name, label in labels.items()}
+            here = (abs(x - (sign.x + place * sign.pitch)) <= half[0]) & (abs(y - sign.y) <= half[1])
+            labels["letter"][here] = 1 + LETTERS.index(letter)
+            labels["place"][here] = place
+
+
+def _middles(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
+    """Middles of the patches, `[rows, columns]` each, and half a patch's width and height, in the scene."""
+    width, height = view.width / view.columns, view.height / view.rows
+    rows, columns = np.mgrid[0 : view.rows, 0 : view.columns] + 0.5
+    return view.left + columns * width, view.top + rows * height, (width / 2, height / 2)
 
 
 def _label_shape(labels: Labels, shape: Shape, covered: NDArray[np.bool_], middle: NDArray[np.bool_]) -> None:

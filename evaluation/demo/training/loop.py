@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+from transformers import AutoModelForImageTextToText
 
 WARM_UP = 300
 """Steps."""
@@ -17,6 +18,8 @@ COOL_DOWN = 0.3
 SAVE_SECONDS = 120
 
 Batch = dict[str, Any]
+Loss = Callable[[Batch], tuple[Tensor, dict[str, float]]]
+"""The loss of a batch, and figures to show and to log."""
 
 
 class Batches(Dataset[Batch]):
@@ -40,7 +43,7 @@ def train(
     learning_rate: float,
     steps: int,
     batches: Callable[[range], Iterable[Batch]],
-    loss: Callable[[Batch], tuple[Tensor, dict[str, float]]],
+    loss: Loss,
     checkpoint: Path,
     device: str = "cpu",
 ) -> None:
@@ -49,7 +52,7 @@ def train(
     Args:
         model: in float32, computed in bfloat16; what does not require a gradient stays as it is.
         batches: called with the steps that are left, yields a batch for each.
-        loss: of a batch, with figures to show and to log.
+        loss: of a batch.
         checkpoint: written every few minutes and at the end; the log is beside it, a line each hundred steps.
         device: where the model is.
     """
@@ -91,12 +94,27 @@ def _resume(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     return int(state["step"])
 
 
-def begin_with(model: nn.Module, checkpoint: Path) -> None:
-    """Take over the weights of an earlier training; where shapes differ, as of other heads, they start anew."""
-    own = model.state_dict()
-    earlier = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
-    fitting = {name: value for name, value in earlier.items() if name in own and own[name].shape == value.shape}
-    model.load_state_dict(fitting, strict=False)
+def begin_with(model: nn.Module, earlier: Path) -> None:
+    """Take over weights of an earlier training, or of a served model of any family, by name.
+
+    What does not fit, as of other heads, starts anew. A table that has grown by some tokens keeps the others.
+    """
+    if earlier.is_dir():
+        weights = AutoModelForImageTextToText.from_pretrained(earlier, dtype=torch.float32).state_dict()
+        weights = {f"model.{name}": value for name, value in weights.items()}
+    else:
+        weights = torch.load(earlier, weights_only=True, map_location="cpu")["model"]
+    with torch.no_grad():
+        for name, own in model.state_dict().items():
+            if name in weights and own.shape[1:] == weights[name].shape[1:] and len(own) >= len(weights[name]):
+                own[: len(weights[name])] = weights[name]
+
+
+def load_tower(tower: nn.Module, checkpoint: Path) -> None:
+    """Load the tower that the first stage trained."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")["model"]
+    weights = {name.removeprefix("tower."): value for name, value in state.items() if name.startswith("tower.")}
+    tower.load_state_dict(weights)
 
 
 def _moved(batch: Batch, device: str) -> Batch:

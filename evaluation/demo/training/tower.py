@@ -1,47 +1,52 @@
 """Stage 1: the vision tower alone, told of each patch what it shows."""
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import CLIPVisionConfig, CLIPVisionModel, LlavaNextImageProcessor
 
+from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import CLASSES, IGNORED, patch_labels
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
 
-SIGNS = 6
-"""Signs in a scene of this stage: letters are what takes longest to learn."""
+SIGNS = (3, 10)
+"""Signs to try to place in a scene, either as likely: letters are what takes longest to learn."""
 
 
-def tower_batch(image_processor: LlavaNextImageProcessor, seeds: range) -> dict[str, Any]:
-    """Crops `[crops, 3, size, size]` of scenes, and for each name of `CLASSES` its classes `[crops, patches]`."""
-    scenes = [make_scene(seed, "train", signs=SIGNS) for seed in seeds]
-    pixels = [image_processor(draw(scene), return_tensors="pt").pixel_values[0] for scene in scenes]
-    labels = [patch_labels(scene) for scene in scenes]
-    return {"pixels": torch.cat(pixels)} | {
-        name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES
-    }
+def tower_batch(family: Family, seeds: range, grids: Sequence[tuple[int, int] | None]) -> dict[str, Any]:
+    """Pixels of scenes, and for each name of `CLASSES` the classes of their patches, `[patches]`.
+
+    Args:
+        family: of the tower.
+        seeds: of the scenes.
+        grids: one is drawn for each scene.
+    """
+    source = random.Random(f"tower {seeds}")
+    scenes = [make_scene(seed, "train", signs=source.choice(SIGNS), grid=source.choice(grids)) for seed in seeds]
+    pixels = family.pixels([draw(scene) for scene in scenes])
+    views = [family.views(scene, grid) for scene, grid in zip(scenes, pixels["grids"], strict=True)]
+    labels = [patch_labels(scene, each) for scene, each in zip(scenes, views, strict=True)]
+    return pixels | {name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES}
 
 
 class SupervisedTower(nn.Module):
-    """A CLIP tower, with a linear reading of the layer that LLaVA-NeXT takes its features from."""
+    """A tower, with a linear reading of what the projector takes from it."""
 
-    def __init__(self, config: CLIPVisionConfig) -> None:
+    def __init__(self, family: Family, tower: nn.Module, hidden_size: int) -> None:
         super().__init__()
-        self.tower = CLIPVisionModel(config)
-        self.heads = nn.Linear(config.hidden_size, sum(CLASSES.values()))
+        self.family = family
+        self.tower = tower
+        self.heads = nn.Linear(hidden_size, sum(CLASSES.values()))
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """`[crops, patches, hidden_size]` of `pixels` `[crops, 3, size, size]`."""
-        states: tuple[Tensor, ...] = self.tower(pixels, output_hidden_states=True).hidden_states
-        return states[-2][:, 1:]
-
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Logits `[crops, patches, classes]` of each name of `CLASSES`."""
-        logits = self.heads(self.features(pixels)).float().split(list(CLASSES.values()), dim=-1)
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Logits `[patches, classes]` of each name of `CLASSES`."""
+        features = self.family.features(self.tower, batch)
+        logits = self.heads(features).float().split(list(CLASSES.values()), dim=-1)
         return dict(zip(CLASSES, logits, strict=True))
 
 
@@ -49,8 +54,8 @@ def tower_loss(logits: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
     """Cross-entropy over all names, patches that show something counting as much as those that show nothing."""
     losses = []
     for name, values in logits.items():
-        classes = batch[name].flatten()
-        loss = functional.cross_entropy(values.flatten(0, 1), classes, reduction="none")  # [crops * patches]
+        classes = batch[name]
+        loss = functional.cross_entropy(values, classes, reduction="none")  # [patches]
         something = (classes > 0) if name != "place" else (classes != IGNORED)
         losses.append((loss * something).sum() / something.sum().clamp_min(1))
         losses.append(0.5 * (loss * ~something).sum() / (~something).sum().clamp_min(1))

@@ -20,7 +20,7 @@ from evaluation.demo.checkpoint import (
     wrapped,
     write_weights,
 )
-from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, IMAGE, PAD, build_tokenizer
+from evaluation.demo.tokenizer import BEGIN, END, IMAGE, PAD, build_tokenizer, chat_template
 from evaluation.scenes.scene import CROP
 from tests.support.oracle import Amount, Oracle, PrunedImage, Stage
 from tests.support.oracle_methods import Group, Method, Variant, keep, keep_count
@@ -67,7 +67,7 @@ def write_llava(folder: Path) -> Path:
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=chat_template(),
     ).save_pretrained(folder)
     weights = random_weights(config, tokenizer, options.seed, LlavaForConditionalGeneration)
     write_weights(folder / "model.safetensors", weights, "float32")

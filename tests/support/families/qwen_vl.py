@@ -21,19 +21,12 @@ from transformers import (
 )
 
 from evaluation.demo.checkpoint import printable, random_weight, wrapped
-from evaluation.demo.tokenizer import BEGIN, CHAT_TEMPLATE, END, PAD, build_tokenizer
+from evaluation.demo.tokenizer import BEGIN, END, PAD, QWEN_MEDIA, QWEN_TOKENS, build_tokenizer, chat_template
 from tests.support.oracle import Amount, Oracle, Positions, PrunedImage, Stage
 from tests.support.oracle_methods import Group, Kept, Method, Variant, keep, keep_count
 
-VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 TOKENS_PER_IMAGE = 256
 FRAME_RATE = 2.0
-TEMPLATE = CHAT_TEMPLATE.replace("<image>\\n", "<|vision_start|><|image_pad|><|vision_end|>\\n").replace(
-    "            {%- elif content['type'] == 'text' %}",
-    "            {%- elif content['type'] == 'video' %}\n"
-    "                {{- '<|vision_start|><|video_pad|><|vision_end|>\\n' }}\n"
-    "            {%- elif content['type'] == 'text' %}",
-)
 TOWER = {"depth": 3, "num_heads": 2, "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3}
 QWEN2_TOWER = TOWER | {"embed_dim": 64, "hidden_size": 128, "mlp_ratio": 2, "patch_size": 14}
 QWEN2_5_TOWER = TOWER | {
@@ -136,7 +129,7 @@ def write_qwen(name: str, folder: Path) -> Path:
     generation = GENERATIONS[name]
     folder.mkdir(parents=True)
     tokenizer = build_tokenizer()
-    tokenizer.add_special_tokens(list(VISION_TOKENS))
+    tokenizer.add_special_tokens(list(QWEN_TOKENS))
     config = _config(generation, tokenizer)
     torch.manual_seed(0)
     model = getattr(transformers, f"{generation.name}ForConditionalGeneration")(config)
@@ -150,7 +143,7 @@ def write_qwen(name: str, folder: Path) -> Path:
 
 
 def _config(generation: Generation, tokenizer: Tokenizer) -> Any:
-    ids = {name: tokenizer.token_to_id(token) for name, token in zip(_ID_NAMES, VISION_TOKENS, strict=True)}
+    ids = {name: tokenizer.token_to_id(token) for name, token in zip(_ID_NAMES, QWEN_TOKENS, strict=True)}
     text = TEXT | generation.text | {"vocab_size": tokenizer.get_vocab_size(), "rope_parameters": generation.rope}
     return getattr(transformers, f"{generation.name}Config")(
         architectures=[f"{generation.name}ForConditionalGeneration"],
@@ -174,7 +167,7 @@ def _processor(generation: Generation, tokenizer: Tokenizer) -> Any:
         Qwen2VLImageProcessor(**shape),
         wrapped(tokenizer, 4096),
         generation.video_processor(**shape),
-        chat_template=TEMPLATE,
+        chat_template=chat_template(**QWEN_MEDIA),
     )
 
 

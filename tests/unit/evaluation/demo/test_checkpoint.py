@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoImageProcessor, AutoTokenizer, LlavaNextForConditionalGeneration
 
-from evaluation.demo.checkpoint import (
-    SPECIAL_TOKENS,
-    LanguageModel,
-    Tower,
-    build_tokenizer,
-    printable,
-    write_checkpoint,
-)
+from evaluation.demo.checkpoint import LanguageModel, Tower, printable, write_checkpoint
+from evaluation.demo.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.oracle import Oracle
 from tests.support.photos import generated, photos

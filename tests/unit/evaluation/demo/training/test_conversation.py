@@ -1,27 +1,27 @@
 """What is asked in training beside the questions of an evaluation, and where places are told."""
 
+import random
+
 import pytest
 from tokenizers import Tokenizer
 
-from evaluation.demo.checkpoint import build_processor
-from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.conversation import Conversations, Lesson
-from evaluation.demo.training.export import OPTIONS
+from evaluation.demo.training.families import FAMILIES
 from evaluation.demo.training.labels import IGNORED
 from evaluation.demo.training.loop import made_ahead
 from evaluation.demo.training.relations import SIDES, named_once, place_of, relate
-from evaluation.scenes.questions import TASKS, all_texts, make_questions, name_of
+from evaluation.scenes.questions import TASKS, make_questions, name_of
 from evaluation.scenes.scene import Scene, make_scene
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return build_tokenizer(all_texts())
+def conversations() -> Conversations:
+    return Conversations(FAMILIES["llava-next"](), Lesson(rounds=2))
 
 
 @pytest.fixture(scope="module")
-def conversations(tokenizer: Tokenizer) -> Conversations:
-    return Conversations(tokenizer, build_processor(OPTIONS, tokenizer).image_processor, Lesson(rounds=2))
+def tokenizer(conversations: Conversations) -> Tokenizer:
+    return conversations.tokenizer
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_many_relations_are_asked_about_and_none_twice(conversations: Conversati
 @pytest.mark.parametrize("most_shapes", [1, 5])
 def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conversations, most_shapes: int) -> None:
     scenes = [make_scene(seed, "train", grid=(224, 224), most_shapes=most_shapes) for seed in range(4)]
-    batch = conversations.assemble(scenes, (224, 224), relations_only=True)
+    batch = conversations.assemble(scenes, random.Random(0), relations_only=True)
     for scene, tasks in zip(scenes, batch["tasks"], strict=True):
         asked = {TASKS[task] for task in tasks.tolist() if task >= 0}
         assert (asked == {"relation"}) == bool(relate(scene))
@@ -84,9 +84,8 @@ def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conve
     assert batch["sides"].shape == (*batch["tokens"].shape, SIDES)
 
 
-def test_the_first_batches_are_of_relations(tokenizer: Tokenizer) -> None:
-    image_processor = build_processor(OPTIONS, tokenizer).image_processor
-    conversations = Conversations(tokenizer, image_processor, Lesson(scenes=2, relations=1))
+def test_the_first_batches_are_of_relations() -> None:
+    conversations = Conversations(FAMILIES["llava-next"](), Lesson(scenes=2, relations=1))
     batches = made_ahead(conversations.batch, range(2), workers=1)
     first, second = ({TASKS[task] for task in batch["tasks"].unique().tolist() if task >= 0} for batch in batches)
     assert first <= second
