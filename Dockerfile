@@ -27,7 +27,7 @@ COPY scripts/locks/cpu.txt scripts/locks/cpu.txt
 COPY gprune_vllm gprune_vllm
 COPY server server
 RUN scripts/setup.sh /opt/gprune/bin/python cpu
-COPY evaluation/demo/model /opt/gprune/demo-model
+COPY evaluation/demo/models/llava /opt/gprune/demo-model
 # The environment outlives /source: the wheel takes the place of the editable installation. All is compiled, which the user
 # that serves could not keep, but for a test of torch's in the syntax of Python 3.12.
 COPY --from=wheel /wheels /wheels

@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 8000
 # Served in place of the demo model, e.g. MODEL=Qwen/Qwen3-VL-8B-Instruct.
 MODEL ?=
+# The demo model: llava or qwen.
+FAMILY ?= llava
 # Further arguments for gprune-serve, and for pytest.
 ARGS ?=
 PYTEST_ARGS ?=
@@ -15,7 +17,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(BACKEND)
 READY_TEST := $(READY)-test
 LOCKS := scripts/locks
-DEMO := evaluation/demo/model
+DEMO := evaluation/demo/models/$(FAMILY)
 CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
 SERVED := $(MODEL)
@@ -37,7 +39,7 @@ help: ## List the targets
 setup: $(READY) ## Install into .venv what serving needs
 
 serve: $(READY) ## Serve MODEL, or without one the demo model, on PORT
-	@echo "==> Serving $(or $(MODEL),the demo model) on http://localhost:$(PORT), to be tried at /playground"
+	@echo "==> Serving $(or $(MODEL),the demo model of $(FAMILY)) on http://localhost:$(PORT), to be tried at /playground"
 	@exec $(BIN)/gprune-serve $(SERVED) --playground --port $(PORT) $(ARGS)
 
 test: lint ## Run the linters, the type checker and the tests

@@ -10,7 +10,7 @@ from evaluation.cell import RATIOS
 if TYPE_CHECKING:
     from evaluation.service import Service
 
-DEMO_MODEL = Path(__file__).parent / "demo" / "model"
+DEMO_MODEL = Path(__file__).parent / "demo" / "models" / "llava"
 SCENES = 200
 """Scenes that a table is measured on, with about seven questions each."""
 QUICK_SCENES = 10

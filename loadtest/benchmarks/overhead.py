@@ -21,7 +21,7 @@ from loadtest.images import generated
 from loadtest.reporting import as_json, durations, percents, plots, ratio, table, write_report
 from loadtest.target import reach
 
-DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
+DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "models" / "llava"
 ARGUMENTS = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0", "--max-num-seqs", "8")
 STOCK, OURS = "stock", "ours"
 TEXT, PICTURE, RATIO_0 = "text", "picture", "picture, prune_ratio 0"

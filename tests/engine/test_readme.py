@@ -66,7 +66,7 @@ def test_the_environment_of_the_readme_has_the_client() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("make serve", "gprune-serve evaluation/demo/model "),
+        ("make serve", "gprune-serve evaluation/demo/models/llava "),
         ("MODEL=Qwen/Qwen3-VL-8B-Instruct make serve", "gprune-serve Qwen/Qwen3-VL-8B-Instruct "),
         ("make test", "python -m pytest"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Server
 
-DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
+DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "models" / "llava"
 STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
 KEY = ("--api-key", API_KEY)

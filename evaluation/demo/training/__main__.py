@@ -1,8 +1,8 @@
 """Train the demo model.
 
-    python -m evaluation.demo.training tower --family qwen3-vl
-    python -m evaluation.demo.training reader --family qwen3-vl --tower .cache/training/qwen3-vl/tower.pt
-    python -m evaluation.demo.training export --family qwen3-vl
+    python -m evaluation.demo.training tower --family qwen
+    python -m evaluation.demo.training reader --family qwen --tower .cache/training/qwen/tower.pt
+    python -m evaluation.demo.training export --family qwen
 
 Each stage goes on where it was stopped. Checkpoints and logs are under `--folder`.
 """
@@ -24,7 +24,8 @@ from evaluation.scenes.scene import SMALL_GRIDS
 
 SEED = 0
 FOLDER = Path(".cache/training")
-MODELS = {"llava-next": Path(__file__).parents[1] / "model", "qwen3-vl": Path(__file__).parents[1] / "qwen3-vl"}
+MODELS = Path(__file__).parents[1] / "models"
+"""A folder for each family."""
 
 
 def train_tower(arguments: argparse.Namespace) -> None:
@@ -78,7 +79,7 @@ def write_model(arguments: argparse.Namespace) -> None:
     reader = Reader(family, family.build_model())
     checkpoint = arguments.folder / arguments.family / "reader.pt"
     reader.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["model"])
-    family.save(reader.model, arguments.output or MODELS[arguments.family])
+    family.save(reader.model, arguments.output or MODELS / arguments.family)
 
 
 def main() -> None:
@@ -114,7 +115,7 @@ def _stage(
 ) -> argparse.ArgumentParser:
     stage: argparse.ArgumentParser = stages.add_parser(name, help=run.__doc__)
     stage.set_defaults(run=run, **defaults)
-    stage.add_argument("--family", choices=FAMILIES, default="llava-next")
+    stage.add_argument("--family", choices=FAMILIES, default="llava")
     stage.add_argument("--folder", type=Path, default=FOLDER, help="where checkpoints and logs are")
     return stage
 

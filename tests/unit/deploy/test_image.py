@@ -170,6 +170,6 @@ def test_vllm_brings_everything_that_the_wheel_needs() -> None:
 def test_cpu_image_serves_the_demo_model_with_real_arguments() -> None:
     model, *_ = arguments = command("cpu", "CMD")
     copies = [instruction.value for instruction in stages()["cpu-environment"] if instruction.name == "COPY"]
-    assert f"evaluation/demo/model {model}" in copies
-    assert (ROOT / "evaluation" / "demo" / "model" / "config.json").exists()
+    assert f"evaluation/demo/models/llava {model}" in copies
+    assert (ROOT / "evaluation" / "demo" / "models" / "llava" / "config.json").exists()
     assert serve_arguments(arguments).model_tag == model

@@ -16,7 +16,7 @@ from evaluation.scenes.scene import Scene, make_scene
 
 @pytest.fixture(scope="module")
 def conversations() -> Conversations:
-    return Conversations(FAMILIES["llava-next"](), Lesson(rounds=2))
+    return Conversations(FAMILIES["llava"](), Lesson(rounds=2))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_lesson_begins_with_relations_where_there_are_any(conversations: Conve
 
 
 def test_the_first_batches_are_of_relations() -> None:
-    conversations = Conversations(FAMILIES["llava-next"](), Lesson(scenes=2, relations=1))
+    conversations = Conversations(FAMILIES["llava"](), Lesson(scenes=2, relations=1))
     batches = made_ahead(conversations.batch, range(2), workers=1)
     first, second = ({TASKS[task] for task in batch["tasks"].unique().tolist() if task >= 0} for batch in batches)
     assert first <= second

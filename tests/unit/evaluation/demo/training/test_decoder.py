@@ -109,7 +109,7 @@ def test_the_tower_does_not_learn_in_the_second_stage(reader: Reader) -> None:
 
 def test_batches_are_reproducible_and_begin_with_small_pictures() -> None:
     lesson = Lesson(scenes=1, rounds=2, small=4)
-    one, again = (Conversations(FAMILIES["llava-next"](), lesson) for _ in range(2))
+    one, again = (Conversations(FAMILIES["llava"](), lesson) for _ in range(2))
     batches = [one.batch(number) for number in range(12)]
     crops = [len(batch["pixels"]) for batch in batches]
     assert set(crops[:4]) == {3}
