@@ -44,7 +44,7 @@ def qwen_vl(checkpoint: str) -> Groups:
     process: Any = AutoProcessor.from_pretrained(checkpoint).image_processor
     tower = model.model.visual
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def groups(image: Image.Image) -> list[Tensor]:
         inputs = process(image, return_tensors="pt")
         patches = tower(inputs["pixel_values"], inputs["image_grid_thw"]).last_hidden_state
