@@ -67,6 +67,7 @@ def test_the_environment_of_the_readme_has_the_client() -> None:
     ("line", "told"),
     [
         ("make serve", "gprune-serve evaluation/demo/models/llava "),
+        ("make serve FAMILY=qwen", "gprune-serve evaluation/demo/models/qwen "),
         ("MODEL=Qwen/Qwen3-VL-8B-Instruct make serve", "gprune-serve Qwen/Qwen3-VL-8B-Instruct "),
         ("make test", "python -m pytest"),
     ],

@@ -150,3 +150,4 @@ class Qwen3VL(Family):
         model.to(torch.bfloat16).save_pretrained(folder)
         GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
         self._processor.save_pretrained(folder)
+        (folder / "model.safetensors").chmod(0o644)  # safetensors itself makes files private to their owner
