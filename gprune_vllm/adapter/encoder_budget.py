@@ -84,6 +84,6 @@ def largest_plans(vllm_config: "VllmConfig") -> dict[str, TokenPlan]:
     """Plan what has the most visual tokens, unpruned, of each modality that the server takes."""
     model_config = vllm_config.model_config
     family, info = family_of(model_config.architecture), MULTIMODAL_REGISTRY.create_processor(model_config).info
-    limits = model_config.get_multimodal_config()
-    taken = [each for each in family.modalities if limits.get_limit_per_prompt(each)] or family.modalities[:1]
+    limits = info.allowed_mm_limits
+    taken = [each for each in family.modalities if limits.get(each)] or family.modalities[:1]
     return {modality: family.largest(info, modality) for modality in taken}

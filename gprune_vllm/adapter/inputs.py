@@ -120,6 +120,12 @@ def _video_size(video: Any) -> MediaSize | None:
     return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate if rate else 0.0)
 
 
+def count_places(prompt: Sequence[int], placeholder: Sequence[int]) -> int:
+    """Count where the tokens of a placeholder stand in a prompt one after the other."""
+    size = len(placeholder)
+    return sum(list(prompt[start : start + size]) == list(placeholder) for start in range(len(prompt) - size + 1))
+
+
 def smallest_ratio(plans: Sequence[TokenPlan], room: int, largest: float) -> float | None:
     """Return the smallest ratio, in hundredths and at most `largest`, that leaves at most `room` visual tokens."""
     for hundredths in range(1, 100):

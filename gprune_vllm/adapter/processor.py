@@ -21,6 +21,7 @@ from gprune_vllm.adapter.inputs import (
     PlannedInputs,
     PlannedPlaceholders,
     account_of,
+    count_places,
     planned_in,
     sizes_of,
     smallest_ratio,
@@ -125,7 +126,7 @@ class PruningProcessor:
         if isinstance(inputs.prompt, str):
             return
         for modality, items in inputs.mm_data_items.items():
-            places = list(inputs.prompt).count(self.info.family.placeholder(self.info.config, modality))
+            places = count_places(inputs.prompt, self.info.family.placeholder(self.info, modality))
             if places < len(items):
                 raise VLLMValidationError(
                     f"The prompt has {len(items)} {modality}s, but places for {places}: truncate_prompt_tokens must "

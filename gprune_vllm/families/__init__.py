@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from gprune_vllm.adapter.family import Family
 
 MODELS = {
+    "InternS1ForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
+    "InternVLChatModel": "internvl:GPruneInternVLChatModel",
+    "InternVLForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
     "Qwen2VLForConditionalGeneration": "qwen_vl:GPruneQwen2VLForConditionalGeneration",

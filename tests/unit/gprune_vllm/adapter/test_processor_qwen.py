@@ -86,7 +86,7 @@ def test_images_and_videos_are_planned_under_fields_of_their_own(
         expected = plan_of(processor, one, PruneSpec(ratio))
         assert planned(result, modality) == [PlannedImage(expected)]
         (place,) = result["mm_placeholders"][modality]
-        token = processor.info.family.placeholder(processor.info.config, modality)
+        (token,) = processor.info.family.placeholder(processor.info, modality)
         assert place.get_num_embeds() == expected.kept == result["prompt_token_ids"].count(token)
 
 
@@ -96,7 +96,7 @@ def test_placeholders_lie_where_the_prompt_has_them(build_qwen: BuildQwen, name:
     result = process(processor, PHOTO, CLIP, clip(90, 60, 4), prune_ratio=0.7)
     tokens = torch.tensor(result["prompt_token_ids"])
     for modality, items in result["mm_placeholders"].items():
-        token = processor.info.family.placeholder(processor.info.config, modality)
+        (token,) = processor.info.family.placeholder(processor.info, modality)
         marked = torch.zeros(len(tokens), dtype=torch.bool)
         for item in items:
             inside = torch.ones(item.length, dtype=torch.bool) if item.is_embed is None else item.is_embed
