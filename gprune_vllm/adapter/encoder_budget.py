@@ -56,8 +56,8 @@ class TowerBudget(EncoderCacheManager):
     def _count(self, feature: "MultiModalFeatureSpec") -> int:
         """Units of an image or video, padding counted. Under vLLM's shared-memory cache only workers see its data."""
         item = feature.data or {}
-        if f"{feature.modality}_embeds" in item:
-            return 0
+        if f"{feature.modality}_embeds" in item or feature.modality not in self._largest:
+            return 0  # no work, or as much as vLLM charges it by
         return self._family.units(item) if planned_in(item) else self._largest[feature.modality].units
 
 

@@ -110,13 +110,14 @@ class Family(ABC):
         pixels: Tensor = outputs["pixel_values"][index]
         return pixels
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
         """Divide the projector's input into what the tokens of each image are scored on, `[tokens, size]` each.
 
         Args:
-            caught: `[..., size]`, the tokens of all images one after the other, without structural ones.
+            caught: of each call of the projector, `[..., size]`: the tokens of all images one after the other.
         """
-        return list(caught.flatten(0, -2).split([image.plan.patches for image in planned]))
+        tokens = torch.cat([each.flatten(0, -2) for each in caught])
+        return list(tokens.split([image.plan.input for image in planned]))
 
     def split(self, values: Tensor, plan: TokenPlan) -> list[Tensor]:
         """Split values of an image's tokens, `[tokens, ...]` as its tower or projector orders them, into groups."""

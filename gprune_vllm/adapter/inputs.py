@@ -50,17 +50,22 @@ class PlannedPlaceholders(PromptUpdateDetails):
     @property
     def kept(self) -> int:
         """Visual tokens after pruning."""
-        return len(self.full) if self.plan is None else self.plan.kept
+        return self.whole if self.plan is None else self.plan.kept
 
     @property
     def input(self) -> int:
         """Visual tokens before pruning."""
-        return len(self.full) if self.plan is None else self.plan.input
+        return self.whole if self.plan is None else self.plan.input
 
     @property
     def span(self) -> int:
         """Positions that the visual tokens take where kept ones keep theirs."""
-        return len(self.full) if self.plan is None else self.plan.span
+        return self.whole if self.plan is None else self.plan.span
+
+    @property
+    def whole(self) -> int:
+        """Placeholders of what has no plan, text between them not counted."""
+        return len(self.full) if self.is_embed is None else int(self.is_embed(self.full).sum())
 
 
 @dataclass

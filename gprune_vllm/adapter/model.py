@@ -115,7 +115,7 @@ class PruningModel:
         if self.settings.prune_stage == "projector":
             features: Sequence[Tensor] = [rows[:, : self.hidden_size] for rows in embeddings]
         else:
-            features = self.family.features(self, caught[0], planned)
+            features = self.family.features(self, caught, planned)
         parts: list[Seen] = [{name: values[i] for name, values in seen.items()} for i in range(len(embeddings))]
         return embeddings, features, parts
 

@@ -63,7 +63,7 @@ class Llava(Family):
         return model, "multi_modal_projector"
 
     def placeholder(self, info: Any, modality: str) -> list[int]:
-        return [int(info.config.image_token_index)]
+        return [int(getattr(info.config, f"{modality}_token_index"))]
 
     def attention(self, model: Any) -> TowerAttention:
         return TowerAttention(model.vision_tower, has_class_token(model.config))

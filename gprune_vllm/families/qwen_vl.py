@@ -110,15 +110,15 @@ class Qwen2VL(Family):
         part: Tensor = pixels.split(patches)[index]
         return part
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
         patches = merge_size(model.config) ** 2
-        return super().features(model, caught.reshape(-1, patches * caught.shape[-1]), planned)
+        return super().features(model, [each.reshape(-1, patches * each.shape[-1]) for each in caught], planned)
 
 
 class Qwen2_5VL(Qwen2VL):
     """Qwen2.5-VL, whose tower orders tokens by windows."""
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
         tower, side = model.visual, merge_size(model.config)
         ordered = []
         for tokens, image in zip(super().features(model, caught, planned), planned, strict=True):

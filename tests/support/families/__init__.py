@@ -9,6 +9,7 @@ from typing import get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
+from tests.support.families.glm4v import Glm4vOracle, write_glm4v
 from tests.support.families.internvl import (
     InternVLChatOracle,
     InternVLOracle,
@@ -17,6 +18,7 @@ from tests.support.families.internvl import (
 )
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
+from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
 from tests.support.families.qwen_vl import GENERATIONS, QwenOracle, write_qwen
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
@@ -106,6 +108,9 @@ def _qwen(name: str, architecture: str) -> FamilyUnderTest:
 
 
 FAMILIES = {
+    "glm4v": FamilyUnderTest(
+        "Glm4vForConditionalGeneration", "glm4_1v", write_glm4v, Glm4vOracle, methods=WITHOUT_ATTENTION
+    ),
     "internvl": FamilyUnderTest(
         "InternVLForConditionalGeneration",
         "interns1",
@@ -120,6 +125,13 @@ FAMILIES = {
     "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle, LLAVA_ADAPTED),
     "llava_next": FamilyUnderTest(
         "LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle, LLAVA_ADAPTED
+    ),
+    "llava_onevision": FamilyUnderTest(
+        "LlavaOnevisionForConditionalGeneration",
+        "llava_onevision",
+        write_llava_onevision,
+        LlavaOneVisionOracle,
+        methods=WITHOUT_ATTENTION,
     ),
     "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
