@@ -28,7 +28,9 @@ from tests.support.families.checkpoint import tokens_with
 from tests.support.oracle import Amount, Oracle, PrunedImage, Stage
 from tests.support.oracle_methods import Group, Method, Variant, keep, shares
 
-GRIDS = [[112 * rows, 112 * columns] for rows in range(1, 7) for columns in range(1, 7)]
+SHAPES = ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2), (4, 4), (1, 3), (3, 1))
+GRIDS = [[CROP * rows, CROP * columns] for rows, columns in SHAPES]
+"""The grid of a photo in 4 x 4 crops is resized, to no more tokens than vLLM profiles."""
 SIDE = CROP // PATCH
 
 
