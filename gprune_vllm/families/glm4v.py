@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.glm4v.image_processing_glm4v import smart_resize
 from vllm.model_executor.models.glm4_1v import (
     Glm4vDummyInputsBuilder,
@@ -25,7 +25,8 @@ from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 class Glm4V(Qwen2VL):
     """GLM-4V. Source of the counts: Transformers 5.
 
-    A visual token is a square of patches, which a convolution joins in front of the merger. It is scored on these.
+    A visual token is a square of patches, which a convolution joins. It is scored on the result, which the merger reads:
+    the patches themselves are normalised, so that their lengths tell little.
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
@@ -47,11 +48,8 @@ class Glm4V(Qwen2VL):
         size = info.get_image_size_with_most_features()
         return self.plan(info.config, MediaSize(size.height, size.width), PruneSpec())
 
-    def projector(self, model: Any) -> tuple[nn.Module, str]:
-        return model.visual, "downsample"
-
     def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
-        return Family.features(self, model, [each.flatten(1) for each in caught], planned)  # of [tokens, size, 2, 2]
+        return Family.features(self, model, caught, planned)
 
 
 class GPruneGlm4vInfo(PruningInfo, Glm4vProcessingInfo):

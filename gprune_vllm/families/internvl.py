@@ -90,19 +90,17 @@ class InternVL(Family):
 
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
         tiles, thumbnail = plan.groups
-        first = tiles.tokens * tiles.copies
-        groups = [
-            _tile_by_tile(tiles, *plan.geometry, device),
-            first + _tile_by_tile(thumbnail, *plan.geometry, device),
-        ]
-        return Layout(groups, groups[0][:0], tiles.copies)
+        side, transposed = plan.geometry
+        first = _tile_by_tile(tiles, side, transposed, device)
+        groups = [first, len(first) + _tile_by_tile(thumbnail, side, transposed, device)]
+        return Layout(groups, first[:0], tiles.copies)
 
     def projector(self, model: Any) -> tuple[nn.Module, str]:
         return model, "multi_modal_projector"
 
     def placeholder(self, info: Any, modality: str) -> list[int]:
-        processor = info.get_hf_processor()
-        return cached_encode(info.get_tokenizer(), getattr(processor, f"{modality}_token"), add_special_tokens=False)
+        text = getattr(info.get_hf_processor(), f"{modality}_token")
+        return list(cached_encode(info.get_tokenizer(), text, add_special_tokens=False))
 
     def units(self, item: Mapping[str, Any]) -> int:
         return int(item["image_num_patches" if "image_num_patches" in item else "video_num_patches"].data)
@@ -136,7 +134,7 @@ class InternVLChat(InternVL):
         return model, "mlp1"
 
     def placeholder(self, info: Any, modality: str) -> list[int]:
-        return cached_encode(info.get_tokenizer(), f"<{modality}>", add_special_tokens=False)
+        return list(cached_encode(info.get_tokenizer(), f"<{modality}>", add_special_tokens=False))
 
 
 def tile_size(hf_config: Any) -> int:

@@ -35,7 +35,7 @@ class LlavaOneVision(LlavaNext):
     """
 
     split = Family.split
-    attention = Family.attention
+    attention = Family.attention  # type: ignore[assignment]  # what is seen of crops is not resized
 
     def plan(self, hf_config: Any, size: MediaSize, spec: PruneSpec) -> TokenPlan:
         plan = plan_tokens((size.height, size.width), *geometry_of(hf_config), spec, MOST_CROPS)

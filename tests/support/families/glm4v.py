@@ -41,10 +41,10 @@ class Glm4vOracle(QwenOracle):
 
     def _read(self, pixels: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         tower, caught = self.model.model.visual, []
-        handle = tower.downsample.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0]))
+        handle = tower.merger.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0]))
         output = tower(pixels.to(tower.dtype), grid_thw=grid[None], return_dict=True)
         handle.remove()
-        return caught[0].flatten(1), output.pooler_output
+        return caught[0], output.pooler_output
 
 
 def write_glm4v(folder: Path) -> Path:
