@@ -25,8 +25,8 @@ from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 class Glm4V(Qwen2VL):
     """GLM-4V. Source of the counts: Transformers 5.
 
-    A visual token is a square of patches, which a convolution joins. It is scored on the result, which the merger reads:
-    the patches themselves are normalised, so that their lengths tell little.
+    A visual token is a square of patches, which a convolution joins. It is scored on the result, which the merger
+    reads: the patches themselves are normalised, so that their lengths tell little.
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
