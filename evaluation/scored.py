@@ -48,7 +48,9 @@ def qwen_vl(checkpoint: str) -> Groups:
     def groups(image: Image.Image) -> list[Tensor]:
         inputs = process(image, return_tensors="pt")
         patches = tower(inputs["pixel_values"], inputs["image_grid_thw"]).last_hidden_state
-        return [patches.reshape(-1, model.config.vision_config.spatial_merge_size**2 * patches.shape[-1])]  # [units, patches * hidden_size]
+        return [
+            patches.reshape(-1, model.config.vision_config.spatial_merge_size**2 * patches.shape[-1])
+        ]  # [units, patches * hidden_size]
 
     return groups
 

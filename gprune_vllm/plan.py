@@ -76,6 +76,12 @@ class PruneSpec:
         """
         return min(num_tokens, max(1, floor(round((1 - self.ratio) * num_tokens, 6))))
 
+    def count_each(self, num_tokens: int, copies: int) -> int:
+        """Count the tokens that stay of each of some equal parts, such as the frames of a video, at least one."""
+        if self.budget is None:
+            return self.count_kept(num_tokens)
+        return min(num_tokens, max(1, self.budget // copies))
+
 
 def _checked_ratio(ratio: float) -> float:
     """Convert a ratio to a float. 0, 0.0 and -0.0 must be one value, since the specification is part of cache keys."""

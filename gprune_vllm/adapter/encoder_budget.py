@@ -56,8 +56,8 @@ class TowerBudget(EncoderCacheManager):
     def _count(self, feature: "MultiModalFeatureSpec") -> int:
         """Units of an image or video, padding counted. Under vLLM's shared-memory cache only workers see its data."""
         item = feature.data or {}
-        if f"{feature.modality}_embeds" in item:
-            return 0
+        if f"{feature.modality}_embeds" in item or feature.modality not in self._largest:
+            return 0  # no work, or as much as vLLM charges it by
         return self._family.units(item) if planned_in(item) else self._largest[feature.modality].units
 
 
@@ -84,6 +84,6 @@ def largest_plans(vllm_config: "VllmConfig") -> dict[str, TokenPlan]:
     """Plan what has the most visual tokens, unpruned, of each modality that the server takes."""
     model_config = vllm_config.model_config
     family, info = family_of(model_config.architecture), MULTIMODAL_REGISTRY.create_processor(model_config).info
-    limits = model_config.get_multimodal_config()
-    taken = [each for each in family.modalities if limits.get_limit_per_prompt(each)] or family.modalities[:1]
+    limits = info.allowed_mm_limits
+    taken = [each for each in family.modalities if limits.get(each)] or family.modalities[:1]
     return {modality: family.largest(info, modality) for modality in taken}

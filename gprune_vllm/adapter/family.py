@@ -14,15 +14,17 @@ from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Positions of an image's visual tokens in its unpruned sequence, int64 and ascending.
+    """Positions of an image's visual tokens in its unpruned sequence, int64.
 
     Attributes:
-        groups: of the tokens of each group of the plan, `[tokens]` each.
+        groups: of the tokens of each group of the plan, `[tokens]` each, row by row.
         structural: of the tokens that always stay, `[structural]`.
+        runs: equal parts of the sequence between which the prompt has text, such as the timestamps of a video.
     """
 
     groups: Sequence[Tensor]
     structural: Tensor
+    runs: int = 1
 
 
 class Family(ABC):
@@ -90,9 +92,14 @@ class Family(ABC):
         """Return the size that counts from the processor's outputs; None where they do not tell."""
         return None
 
-    def placeholder(self, hf_config: Any, modality: str) -> int:
-        """Return the id of the token that stands for an image or a video in a prompt."""
-        return int(getattr(hf_config, f"{modality}_token_id"))
+    def placeholder(self, info: Any, modality: str) -> list[int]:
+        """Return the ids of the tokens that stand for an image or a video in a prompt.
+
+        Args:
+            info: vLLM's processing information of the model, a `PruningInfo`.
+            modality: one of `modalities`.
+        """
+        return [int(getattr(info.config, f"{modality}_token_id"))]
 
     def units(self, item: Mapping[str, Any]) -> int:
         """Count the work of the tower for what the model gets as `item`, padding included."""
@@ -103,9 +110,14 @@ class Family(ABC):
         pixels: Tensor = outputs["pixel_values"][index]
         return pixels
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
-        """Divide the projector's input `caught` into what the tokens of each image are scored on."""
-        return list(caught)
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+        """Divide the projector's input into what the tokens of each image are scored on, `[tokens, size]` each.
+
+        Args:
+            caught: of each call of the projector, `[..., size]`: the tokens of all images one after the other.
+        """
+        tokens = torch.cat([each.flatten(0, -2) for each in caught])
+        return list(tokens.split([image.plan.input for image in planned]))
 
     def split(self, values: Tensor, plan: TokenPlan) -> list[Tensor]:
         """Split values of an image's tokens, `[tokens, ...]` as its tower or projector orders them, into groups."""

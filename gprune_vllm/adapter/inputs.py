@@ -50,17 +50,22 @@ class PlannedPlaceholders(PromptUpdateDetails):
     @property
     def kept(self) -> int:
         """Visual tokens after pruning."""
-        return len(self.full) if self.plan is None else self.plan.kept
+        return self.whole if self.plan is None else self.plan.kept
 
     @property
     def input(self) -> int:
         """Visual tokens before pruning."""
-        return len(self.full) if self.plan is None else self.plan.input
+        return self.whole if self.plan is None else self.plan.input
 
     @property
     def span(self) -> int:
         """Positions that the visual tokens take where kept ones keep theirs."""
-        return len(self.full) if self.plan is None else self.plan.span
+        return self.whole if self.plan is None else self.plan.span
+
+    @property
+    def whole(self) -> int:
+        """Placeholders of what has no plan, text between them not counted."""
+        return len(self.full) if self.is_embed is None else int(self.is_embed(self.full).sum())
 
 
 @dataclass
@@ -118,6 +123,12 @@ def _video_size(video: Any) -> MediaSize | None:
     rate = VideoMetadata(**known).sampled_fps
     size = one.get_frame_size(0)
     return MediaSize(size.height, size.width, one.get_num_frames(0), 1 / rate if rate else 0.0)
+
+
+def count_places(prompt: Sequence[int], placeholder: Sequence[int]) -> int:
+    """Count where the tokens of a placeholder stand in a prompt one after the other."""
+    size = len(placeholder)
+    return sum(list(prompt[start : start + size]) == list(placeholder) for start in range(len(prompt) - size + 1))
 
 
 def smallest_ratio(plans: Sequence[TokenPlan], room: int, largest: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +11,18 @@ from vllm.config import VllmConfig
 from vllm.distributed import get_tensor_model_parallel_rank
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
+from gprune_vllm.adapter.catching import caught_inputs
 from gprune_vllm.adapter.config import settings_of
 from gprune_vllm.adapter.family import Family, Layout
 from gprune_vllm.adapter.inputs import PLAN_FIELDS, planned_in
-from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, request_positions, split_offsets
+from gprune_vllm.adapter.positions import (
+    PositionOffsets,
+    append_offsets,
+    embeds_of,
+    request_positions,
+    run_ends,
+    split_offsets,
+)
 from gprune_vllm.adapter.pruning import KeptTokens, lay_out, select_groups
 from gprune_vllm.adapter.timing import SelectionTimer, SharedHistogram, metrics_directory
 from gprune_vllm.methods.registry import merges, needs_attention
@@ -31,7 +40,9 @@ class PruningModel:
     - with original positions, `get_mrope_input_positions`, `embed_input_ids` and `forward` give kept tokens the
       positions they had in the unpruned sequence (see `gprune_vllm.adapter.positions`); the language model keeps
       plain RoPE;
-    - `get_mm_lora_token_counts` counts what the tower and the projector really see.
+    - `get_mm_lora_token_counts` counts what the tower and the projector really see;
+    - `get_encoder_cudagraph_config` captures nothing: graphs of the tower bypass `embed_multimodal`, as upstream says
+      of its own pruning of videos.
 
     Attributes:
         family: of the model.
@@ -104,7 +115,7 @@ class PruningModel:
         if self.settings.prune_stage == "projector":
             features: Sequence[Tensor] = [rows[:, : self.hidden_size] for rows in embeddings]
         else:
-            features = self.family.features(self, caught[0], planned)
+            features = self.family.features(self, caught, planned)
         parts: list[Seen] = [{name: values[i] for name, values in seen.items()} for i in range(len(embeddings))]
         return embeddings, features, parts
 
@@ -159,7 +170,7 @@ class PruningModel:
         return append_offsets(embeddings, self.offsets_of(positions, layout, plan))
 
     def offsets_of(self, positions: Tensor, layout: Layout, plan: TokenPlan) -> Tensor:
-        """Compute what the positions that vLLM gives an image's kept tokens lack: the tokens dropped before each.
+        """Compute what the positions that vLLM gives an image's kept tokens lack: those dropped before in their run.
 
         Args:
             positions: `[kept]` int64, of the tokens in the unpruned sequence, ascending.
@@ -167,7 +178,9 @@ class PruningModel:
         Returns:
             `[kept, axes]` int64.
         """
-        return (positions - torch.arange(len(positions), device=positions.device)).unsqueeze(1)
+        run = positions // (plan.input // layout.runs)
+        dropped = run * ((plan.input - plan.kept) // layout.runs)  # in the runs before
+        return (positions - torch.arange(len(positions), device=positions.device) - dropped).unsqueeze(1)
 
     def scored(self, planned: Sequence[PlannedImage], **kwargs: object) -> tuple[Tensor, Seen]:
         """Return what one image's tokens are scored on, for any of these plans of it, and what the tower attended to.
@@ -189,10 +202,7 @@ class PruningModel:
         self, input_tokens: list[int], mm_features: list[MultiModalFeatureSpec]
     ) -> tuple[Tensor, int]:
         """Positions `[3, num_tokens]` int64 of a prompt without its images' own offsets. See `SupportsMRoPE`."""
-        placeholders = [
-            (feature.mm_position.offset + feature.mm_position.length, _dropped(feature)) for feature in mm_features
-        ]
-        return request_positions(len(input_tokens), placeholders)
+        return request_positions(len(input_tokens), [run for feature in mm_features for run in _runs(feature)])
 
     def embed_input_ids(
         self, input_ids: Tensor, multimodal_embeddings: Any = None, *, is_multimodal: Tensor | None = None
@@ -237,38 +247,20 @@ class PruningModel:
         )
         return counts
 
-
-class _Listener(nn.Module):
-    """Stands in for a module and keeps what it is called with."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module, self.caught = module, []  # type: ignore[var-annotated]
-
-    def forward(self, *inputs: Any, **options: Any) -> Any:
-        self.caught.append(inputs[0])
-        return self.module(*inputs, **options)
+    def get_encoder_cudagraph_config(self) -> Any:
+        return replace(super().get_encoder_cudagraph_config(), modalities=[])  # type: ignore[misc]
 
 
-@contextmanager
-def caught_inputs(parent: nn.Module, name: str) -> Iterator[list[Any]]:
-    """Collect the first argument of each call of a module's child inside.
+def _runs(feature: MultiModalFeatureSpec) -> list[tuple[int, int]]:
+    """List where the runs of an image's placeholders end in the prompt, and how many tokens of each were dropped.
 
-    A hook would not do: a module that vLLM may compile (`support_torch_compile`) calls none.
+    Precomputed embeddings have no plan, and lost no tokens.
     """
-    module = getattr(parent, name)
-    listener = _Listener(module)
-    setattr(parent, name, listener)
-    try:
-        yield listener.caught
-    finally:
-        setattr(parent, name, module)
-
-
-def _dropped(feature: MultiModalFeatureSpec) -> int:
-    """Tokens of an image that were dropped; 0 for precomputed embeddings, which have no plan."""
     planned = planned_in(feature.data)
-    return 0 if planned is None else planned.plan.input - planned.plan.kept
+    if planned is None:
+        return []
+    ends = run_ends(embeds_of(feature.mm_position)).nonzero().flatten() + feature.mm_position.offset + 1
+    return [(end, (planned.plan.input - planned.plan.kept) // len(ends)) for end in ends.tolist()]
 
 
 def _selection_timer(methods: Sequence[str]) -> SelectionTimer | None:

@@ -12,6 +12,7 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec
 from gprune_vllm.adapter.family import Layout
 from gprune_vllm.adapter.inputs import planned_in
 from gprune_vllm.adapter.model import PruningModel
+from gprune_vllm.adapter.positions import embeds_of, run_ends
 from gprune_vllm.plan import TokenPlan
 
 
@@ -77,7 +78,7 @@ class UnprunedSection:
         """Undo `gprune_vllm.adapter.inputs.PlannedPlaceholders.of`."""
         place, planned = feature.mm_position, planned_in(feature.data)
         tokens = torch.tensor(prompt[place.offset : place.offset + place.length])
-        embeds = torch.ones(place.length, dtype=torch.bool) if place.is_embed is None else place.is_embed
+        embeds = embeds_of(place)
         if planned is None or not planned.plan.pruned:
             return cls(tokens.tolist(), embeds, torch.arange(place.length), None)
         plan, ends = planned.plan, run_ends(embeds)
@@ -88,11 +89,6 @@ class UnprunedSection:
         if not contiguous:
             stays[embeds] = whole.nonzero().flatten()[part_firsts(plan)]
         return cls(tokens.repeat_interleave(repeats).tolist(), whole, stays, plan)
-
-
-def run_ends(embeds: Tensor) -> Tensor:
-    """Find the last placeholder of each run, `[tokens]` bool."""
-    return embeds & ~torch.nn.functional.pad(embeds[1:], (0, 1), value=False)
 
 
 def part_firsts(plan: TokenPlan) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from vllm.multimodal.inputs import PlaceholderRange
 from vllm.utils.torch_utils import async_tensor_h2d
 
 # bfloat16 holds integers up to 256 exactly, so an offset is split into two digits of this base.
@@ -42,12 +43,22 @@ def split_offsets(embeddings: Tensor, size: int, axes: int) -> tuple[Tensor, Ten
     return embeddings[:, :size], digits[..., 0] * _BASE + digits[..., 1]
 
 
+def embeds_of(place: PlaceholderRange) -> Tensor:
+    """Tell which tokens of an image's section of the prompt are placeholders, `[length]` bool."""
+    return torch.ones(place.length, dtype=torch.bool) if place.is_embed is None else place.is_embed
+
+
+def run_ends(embeds: Tensor) -> Tensor:
+    """Find the last placeholder of each run, `[tokens]` bool."""
+    return embeds & ~torch.nn.functional.pad(embeds[1:], (0, 1), value=False)
+
+
 def request_positions(num_tokens: int, placeholders: Sequence[tuple[int, int]]) -> tuple[Tensor, int]:
     """Positions of a prompt's tokens before the offsets of its visual tokens are known.
 
     Args:
         num_tokens: length of the prompt, pruned.
-        placeholders: `(end, dropped)` of each image: where its placeholders end, and how many tokens were dropped.
+        placeholders: `(end, dropped)` of each run of placeholders: where it ends, and how many tokens were dropped.
 
     Returns:
         `[3, num_tokens]` int64, three equal rows as vLLM's M-RoPE wants them, and how far tokens that follow the

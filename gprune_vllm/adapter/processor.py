@@ -21,6 +21,7 @@ from gprune_vllm.adapter.inputs import (
     PlannedInputs,
     PlannedPlaceholders,
     account_of,
+    count_places,
     planned_in,
     sizes_of,
     smallest_ratio,
@@ -71,15 +72,26 @@ class PruningProcessor:
         return {**result, RECORD_KEY: PruneRecord(self._account(planned, len(result["prompt_token_ids"])))}
 
     def _spec(self, inputs: ProcessorInputs) -> PruneSpec:
-        """Resolve what the request asks for. Precomputed embeddings are taken whole, so it must ask for no pruning."""
+        """Resolve what the request asks for. With anything that is taken whole, it must ask for no pruning."""
         asked = inputs.hf_processor_mm_kwargs
-        spec = resolve_request(self.info.settings, asked)
-        if not any(isinstance(items, (EmbeddingItems, DictEmbeddingItems)) for items in inputs.mm_data_items.values()):
+        spec, whole = resolve_request(self.info.settings, asked), self._taken_whole(inputs.mm_data_items)
+        if not whole:
             return spec
         if asked.get(RATIO_KEY) or asked.get(BUDGET_KEY) is not None:
-            field = blamed_field(asked)
-            raise PruneRefusal(f"{field} cannot apply to precomputed embeddings. Omit it.", field, "embeddings")
+            field, (name, reason) = blamed_field(asked), whole
+            raise PruneRefusal(f"{field} cannot apply to {name}. Omit it.", field, reason)
         return PruneSpec(method=spec.method)
+
+    def _taken_whole(self, items: MultiModalDataItems) -> tuple[str, str] | None:
+        """Return what of a prompt cannot be pruned, and the reason for metrics."""
+        if any(isinstance(each, (EmbeddingItems, DictEmbeddingItems)) for each in items.values()):
+            return "precomputed embeddings", "embeddings"
+        others = [modality for modality in items if modality not in self.info.family.modalities]
+        return (f"a prompt with a {others[0]}: of this model only images are pruned", "modality") if others else None
+
+    def _sizes(self, items: MultiModalDataItems) -> dict[str, list[MediaSize | None]]:
+        """List the sizes of what can be pruned."""
+        return {name: sizes for name, sizes in sizes_of(items).items() if name in self.info.family.modalities}
 
     def _forget_names(self, inputs: PlannedInputs) -> None:
         """Have cache keys made of the images themselves: named alike, another client's would be taken for them."""
@@ -98,7 +110,7 @@ class PruningProcessor:
         """Plan each image and video; None for what vLLM's cache knows by its name only."""
         return {
             modality: [None if size is None else self.info.plan(modality, size, spec, kwargs) for size in sizes]
-            for modality, sizes in sizes_of(inputs.mm_data_items).items()
+            for modality, sizes in self._sizes(inputs.mm_data_items).items()
         }
 
     def _canonical(self, inputs: PlannedInputs) -> dict[str, object]:
@@ -125,7 +137,7 @@ class PruningProcessor:
         if isinstance(inputs.prompt, str):
             return
         for modality, items in inputs.mm_data_items.items():
-            places = list(inputs.prompt).count(self.info.family.placeholder(self.info.config, modality))
+            places = count_places(inputs.prompt, self.info.family.placeholder(self.info, modality))
             if places < len(items):
                 raise VLLMValidationError(
                     f"The prompt has {len(items)} {modality}s, but places for {places}: truncate_prompt_tokens must "
@@ -195,7 +207,7 @@ class PruningProcessor:
     def _apply_hf_processor_main(self, mm_items: MultiModalDataItems, hf_kwargs: Mapping[str, object]) -> BatchFeature:
         output: BatchFeature = super()._apply_hf_processor_main(mm_items, without_pruning(hf_kwargs))  # type: ignore[misc]
         spec = _canonical_spec(hf_kwargs)
-        for modality, sizes in sizes_of(mm_items).items():
+        for modality, sizes in self._sizes(mm_items).items():
             if sizes:
                 output[PLAN_FIELDS[modality]] = [
                     self._row(modality, size, output, index, spec, hf_kwargs)

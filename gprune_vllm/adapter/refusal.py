@@ -23,6 +23,7 @@ REASONS = (
     "above_limit",
     "positions",
     "embeddings",
+    "modality",
 )
 """Reasons for refusals: values of a label of metrics."""
 

@@ -7,8 +7,14 @@ if TYPE_CHECKING:
     from gprune_vllm.adapter.family import Family
 
 MODELS = {
+    "Glm4vForConditionalGeneration": "glm4v:GPruneGlm4vForConditionalGeneration",
+    "Glm4vMoeForConditionalGeneration": "glm4v:GPruneGlm4vMoeForConditionalGeneration",
+    "InternS1ForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
+    "InternVLChatModel": "internvl:GPruneInternVLChatModel",
+    "InternVLForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
+    "LlavaOnevisionForConditionalGeneration": "llava_onevision:GPruneLlavaOnevisionForConditionalGeneration",
     "Qwen2VLForConditionalGeneration": "qwen_vl:GPruneQwen2VLForConditionalGeneration",
     "Qwen2_5_VLForConditionalGeneration": "qwen_vl:GPruneQwen2_5_VLForConditionalGeneration",
     "Qwen3VLForConditionalGeneration": "qwen_vl:GPruneQwen3VLForConditionalGeneration",

@@ -4,6 +4,7 @@ Source: Transformers 5 and vLLM 0.32, floating-point rounding included.
 """
 
 from collections.abc import Sequence
+from math import sqrt
 
 from gprune_vllm.plan import Group, PruneSpec, TokenPlan
 
@@ -12,7 +13,12 @@ Size = tuple[int, int]
 
 
 def plan_tokens(
-    size: Size, pinpoints: Sequence[Sequence[int]], crop_size: int, patch_size: int, spec: PruneSpec
+    size: Size,
+    pinpoints: Sequence[Sequence[int]],
+    crop_size: int,
+    patch_size: int,
+    spec: PruneSpec,
+    most_crops: int | None = None,
 ) -> TokenPlan:
     """Plan the visual tokens of one image.
 
@@ -22,6 +28,7 @@ def plan_tokens(
         crop_size: side of a crop, in pixels.
         patch_size: side of a patch, in pixels.
         spec: what is asked.
+        most_crops: crops whose tokens the grid may have and a fifth more; a larger one is resized to these.
 
     Returns:
         A plan of two groups, base crop and grid, whose structural tokens are the newlines of the grid and whose
@@ -38,6 +45,8 @@ def plan_tokens(
     side = crop_size // patch_size
     crop_rows, crop_columns = height // crop_size, width // crop_size
     rows, columns = _unpadded(size, crop_rows * side, crop_columns * side)
+    if most_crops and (ratio := sqrt(rows * columns / (most_crops * side**2))) > 1.1:
+        rows, columns = int(rows // ratio), int(columns // ratio)
     base_kept, grid_kept = spec.split(side**2, rows * columns)
     groups = Group(side, side, base_kept), Group(rows, columns, grid_kept)
     span = side**2 + rows * (columns + 1)

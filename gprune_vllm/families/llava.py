@@ -62,8 +62,8 @@ class Llava(Family):
     def projector(self, model: Any) -> tuple[nn.Module, str]:
         return model, "multi_modal_projector"
 
-    def placeholder(self, hf_config: Any, modality: str) -> int:
-        return int(hf_config.image_token_index)
+    def placeholder(self, info: Any, modality: str) -> list[int]:
+        return [int(getattr(info.config, f"{modality}_token_index"))]
 
     def attention(self, model: Any) -> TowerAttention:
         return TowerAttention(model.vision_tower, has_class_token(model.config))

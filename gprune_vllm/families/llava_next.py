@@ -37,10 +37,10 @@ class LlavaNext(Llava):
     groups = ("base", "grid")
 
     def plan(self, hf_config: Any, size: MediaSize, spec: PruneSpec) -> TokenPlan:
-        return plan_tokens((size.height, size.width), *_geometry(hf_config), spec)
+        return plan_tokens((size.height, size.width), *geometry_of(hf_config), spec)
 
     def largest(self, info: Any, modality: str) -> TokenPlan:
-        return largest_plan(*_geometry(info.config))
+        return largest_plan(*geometry_of(info.config))
 
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
         base, grid = plan.groups
@@ -75,7 +75,8 @@ def grid_index(plan: TokenPlan, device: torch.device | None = None) -> Tensor:
     return (crop * side**2 + row % side * side + column % side).flatten()  # [rows * columns]
 
 
-def _geometry(hf_config: Any) -> tuple[Any, int, int]:
+def geometry_of(hf_config: Any) -> tuple[Any, int, int]:
+    """Resolutions that an image may be cut into, the side of a crop and that of a patch, in pixels."""
     return hf_config.image_grid_pinpoints, hf_config.vision_config.image_size, hf_config.vision_config.patch_size
 
 

@@ -1,7 +1,6 @@
 """Qwen-VL, from Qwen2-VL to Qwen3.5: a grid of merged patches, for each pair of a video's frames, under M-RoPE."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -78,9 +77,8 @@ class Qwen2VL(Family):
         side = hf_config.vision_config.patch_size * merge_size(hf_config)
         rows, columns = size.height // side, size.width // side
         tokens = rows * columns
-        kept = spec.count_kept(tokens) if spec.budget is None else max(1, min(tokens, spec.budget // size.frames))
         units = size.frames * tokens * merge_size(hf_config) ** 2
-        group = Group(rows, columns, kept, size.frames)
+        group = Group(rows, columns, spec.count_each(tokens, size.frames), size.frames)
         return TokenPlan((group,), structural=0, span=self.span(hf_config, group, size.seconds), units=units)
 
     def span(self, hf_config: Any, group: Group, seconds: float) -> int:
@@ -112,16 +110,15 @@ class Qwen2VL(Family):
         part: Tensor = pixels.split(patches)[index]
         return part
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
         patches = merge_size(model.config) ** 2
-        tokens = caught.reshape(-1, patches * caught.shape[-1])  # [tokens, patches * size]
-        return list(tokens.split([image.plan.input for image in planned]))
+        return super().features(model, [each.reshape(-1, patches * each.shape[-1]) for each in caught], planned)
 
 
 class Qwen2_5VL(Qwen2VL):
     """Qwen2.5-VL, whose tower orders tokens by windows."""
 
-    def features(self, model: Any, caught: Tensor, planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
+    def features(self, model: Any, caught: Sequence[Tensor], planned: Sequence[PlannedImage]) -> Sequence[Tensor]:
         tower, side = model.visual, merge_size(model.config)
         ordered = []
         for tokens, image in zip(super().features(model, caught, planned), planned, strict=True):
@@ -143,21 +140,8 @@ def merge_size(hf_config: Any) -> int:
     return int(hf_config.vision_config.spatial_merge_size)
 
 
-class QwenPruningModel(MRopePruningModel):
-    """Changes against a Qwen-VL model of vLLM 0.32: those of `MRopePruningModel`, and
-
-    - `get_encoder_cudagraph_config` captures nothing: graphs of the tower bypass `embed_multimodal`, as upstream says
-      of its own pruning of videos.
-    """
-
-    visual: Any
-
-    def get_encoder_cudagraph_config(self) -> Any:
-        return replace(super().get_encoder_cudagraph_config(), modalities=[])  # type: ignore[misc]
-
-
-class Qwen3PruningModel(QwenPruningModel):
-    """Changes against a Qwen3-VL model of vLLM 0.32: those of `QwenPruningModel`. An embedding carries the levels that
+class Qwen3PruningModel(MRopePruningModel):
+    """Changes against a Qwen3-VL model of vLLM 0.32: those of `MRopePruningModel`. An embedding carries the levels that
     deeper layers read ("deepstack")."""
 
     visual_dim: int
@@ -183,9 +167,9 @@ class GPruneQwen2VLProcessor(PruningProcessor, Qwen2VLMultiModalProcessor):
 @MULTIMODAL_REGISTRY.register_processor(
     GPruneQwen2VLProcessor, info=GPruneQwen2VLInfo, dummy_inputs=Qwen2VLDummyInputsBuilder
 )
-class GPruneQwen2VLForConditionalGeneration(QwenPruningModel, Qwen2VLForConditionalGeneration):
+class GPruneQwen2VLForConditionalGeneration(MRopePruningModel, Qwen2VLForConditionalGeneration):
     """Changes against `vllm.model_executor.models.qwen2_vl.Qwen2VLForConditionalGeneration` (vLLM 0.32): those of
-    `QwenPruningModel`."""
+    `MRopePruningModel`."""
 
     family = GPruneQwen2VLInfo.family
 
@@ -205,9 +189,9 @@ class GPruneQwen2_5VLProcessor(PruningProcessor, Qwen2_5_VLMultiModalProcessor):
 @MULTIMODAL_REGISTRY.register_processor(
     GPruneQwen2_5VLProcessor, info=GPruneQwen2_5VLInfo, dummy_inputs=Qwen2_5_VLDummyInputsBuilder
 )
-class GPruneQwen2_5_VLForConditionalGeneration(QwenPruningModel, Qwen2_5_VLForConditionalGeneration):
+class GPruneQwen2_5_VLForConditionalGeneration(MRopePruningModel, Qwen2_5_VLForConditionalGeneration):
     """Changes against `vllm.model_executor.models.qwen2_5_vl.Qwen2_5_VLForConditionalGeneration` (vLLM 0.32): those of
-    `QwenPruningModel`."""
+    `MRopePruningModel`."""
 
     family = GPruneQwen2_5VLInfo.family
 

@@ -7,6 +7,7 @@ otherwise.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -43,6 +44,7 @@ class Oracle(ABC):
     """
 
     model_class: ClassVar[Any]
+    takes_videos: ClassVar[bool] = False
     rounded = False
     """Whether the engine must compute in bfloat16. Greedy answers then diverge: only `generate`'s `forced` compares."""
 
@@ -89,11 +91,15 @@ class Oracle(ABC):
         """What is left of each image, with the kept indices of its groups. A budget takes the place of the ratio."""
         if not images:
             return []
-        inputs = self.processor.image_processor(images, return_tensors="pt")
         return [
             self.prune_one(pixels, [image.height, image.width], (ratio, budget), stage, (method, variant))
-            for pixels, image in zip(inputs["pixel_values"], images, strict=True)
+            for pixels, image in zip(self.pixels(images), images, strict=True)
         ]
+
+    def pixels(self, images: list[Image.Image]) -> Sequence[torch.Tensor]:
+        """What the image processor makes of each image."""
+        pixels: Sequence[torch.Tensor] = self.processor.image_processor(images, return_tensors="pt")["pixel_values"]
+        return pixels
 
     @abstractmethod
     def prune_one(
@@ -114,9 +120,10 @@ class Oracle(ABC):
         method: Method = "gprune",
         budget: int | None = None,
         max_new_tokens: int = 16,
+        videos: Sequence[np.ndarray] = (),
     ) -> list[tuple[int, float]]:
-        """Greedy tokens with their log-probabilities. `prompt` has ``<image>`` once for each image."""
-        pruned = self.prune(images, ratio, stage=stage, variant=variant, method=method, budget=budget)
+        """Greedy tokens with their log-probabilities. `prompt` has a place for each image and for each video."""
+        prompt, pruned = self.arrange(prompt, images, videos, (ratio, budget), stage, (method, variant))
         embeddings, position_ids, position = self._prompt(prompt, pruned)
         if positions == "contiguous":
             position = len(position_ids)
@@ -131,6 +138,20 @@ class Oracle(ABC):
             embeddings, position_ids = self._embed([token]), torch.tensor([position])
             position += 1
         return answer
+
+    def arrange(
+        self,
+        prompt: str,
+        images: list[Image.Image],
+        videos: Sequence[np.ndarray],
+        amount: Amount,
+        stage: Stage,
+        how: tuple[Method, Variant],
+    ) -> tuple[str, list[PrunedImage]]:
+        """The prompt in which each image and each frame has a place of its own, and what is left of these, in order."""
+        assert not videos
+        (ratio, budget), (method, variant) = amount, how
+        return prompt, self.prune(images, ratio, stage=stage, variant=variant, method=method, budget=budget)
 
     def _step(self, embeddings: torch.Tensor, position_ids: torch.Tensor, cache: DynamicCache) -> tuple[int, float]:
         """The likeliest token after these [n, d] at positions [n], which join the cache."""
@@ -157,7 +178,7 @@ class Oracle(ABC):
         remaining = iter(images)
         embeddings, positions, position = [], [], 0
         for token in self.processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]:
-            if token == self.config.image_token_id:
+            if token == self.image_token:
                 image = next(remaining)
                 embeddings.append(image.embeddings)
                 positions.append(position + image.offsets)
@@ -169,3 +190,8 @@ class Oracle(ABC):
         if next(remaining, None) is not None:
             raise ValueError("more images than <image> in the prompt")
         return torch.cat(embeddings), torch.cat(positions), position
+
+    @property
+    def image_token(self) -> int:
+        """The token that has an image's place in a prompt."""
+        return int(self.config.image_token_id)

@@ -9,8 +9,16 @@ from typing import get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
+from tests.support.families.glm4v import Glm4vOracle, write_glm4v
+from tests.support.families.internvl import (
+    InternVLChatOracle,
+    InternVLOracle,
+    write_internvl,
+    write_internvl_chat,
+)
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
+from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
 from tests.support.families.qwen_vl import GENERATIONS, QwenOracle, write_qwen
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
@@ -33,6 +41,7 @@ class FamilyUnderTest:
         methods: selection methods that the oracle and the family share.
         dtype: that the engine computes in.
         block: tokens in a block of the KV cache, which vLLM chooses itself for a decoder with linear attention.
+        upstream: name of vLLM's own class, where it is not that of the architecture.
         crowding: blocks in which the requests of `CROWD` find room at first, but not for long.
     """
 
@@ -45,11 +54,12 @@ class FamilyUnderTest:
     dtype: str = "float32"
     block: int = 64
     crowding: int = CROWD + 2
+    upstream: str = ""
 
     @property
     def videos(self) -> bool:
         """Whether the family takes videos."""
-        return self.oracle is QwenOracle
+        return self.oracle.takes_videos
 
     @property
     def linear(self) -> bool:
@@ -66,7 +76,7 @@ class FamilyUnderTest:
         load_general_plugins()  # once a process, and so not inside
         with mock.patch.dict(ModelRegistry.models), mock.patch.dict(MODELS_CONFIG_MAP):
             del MODELS_CONFIG_MAP[self.architecture]
-            path = f"vllm.model_executor.models.{self.module}:{self.architecture}"
+            path = f"vllm.model_executor.models.{self.module}:{self.upstream or self.architecture}"
             ModelRegistry.register_model(self.architecture, path)
             yield
 
@@ -98,9 +108,30 @@ def _qwen(name: str, architecture: str) -> FamilyUnderTest:
 
 
 FAMILIES = {
+    "glm4v": FamilyUnderTest(
+        "Glm4vForConditionalGeneration", "glm4_1v", write_glm4v, Glm4vOracle, methods=WITHOUT_ATTENTION
+    ),
+    "internvl": FamilyUnderTest(
+        "InternVLForConditionalGeneration",
+        "interns1",
+        write_internvl,
+        InternVLOracle,
+        methods=WITHOUT_ATTENTION,
+        upstream="InternS1ForConditionalGeneration",
+    ),
+    "internvl_chat": FamilyUnderTest(
+        "InternVLChatModel", "internvl", write_internvl_chat, InternVLChatOracle, methods=WITHOUT_ATTENTION
+    ),
     "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle, LLAVA_ADAPTED),
     "llava_next": FamilyUnderTest(
         "LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle, LLAVA_ADAPTED
+    ),
+    "llava_onevision": FamilyUnderTest(
+        "LlavaOnevisionForConditionalGeneration",
+        "llava_onevision",
+        write_llava_onevision,
+        LlavaOneVisionOracle,
+        methods=WITHOUT_ATTENTION,
     ),
     "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),

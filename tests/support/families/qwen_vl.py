@@ -14,14 +14,13 @@ from tokenizers import Tokenizer
 from transformers import (
     AutoModelForImageTextToText,
     DynamicCache,
-    GenerationConfig,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
     Qwen3VLVideoProcessor,
 )
 
-from evaluation.demo.checkpoint import printable, random_weight, wrapped
-from evaluation.demo.tokenizer import BEGIN, END, PAD, QWEN_MEDIA, QWEN_TOKENS, build_tokenizer, chat_template
+from evaluation.demo.tokenizer import QWEN_MEDIA, QWEN_TOKENS, chat_template
+from tests.support.families.checkpoint import TEXT, built, save, tokens_with, wrapped
 from tests.support.oracle import Amount, Oracle, Positions, PrunedImage, Stage
 from tests.support.oracle_methods import Group, Kept, Method, Variant, keep, keep_count
 
@@ -46,20 +45,6 @@ QWEN3_TOWER = TOWER | {
     "patch_size": 16,
     "num_position_embeddings": 256,
     "deepstack_visual_indexes": [0, 1, 2],
-}
-TEXT = {
-    "hidden_size": 128,
-    "intermediate_size": 256,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-    "pad_token_id": PAD,
-    "bos_token_id": BEGIN,
-    "eos_token_id": END,
-    "sliding_window": None,
 }
 EXPERTS = {
     "num_experts": 4,
@@ -127,18 +112,12 @@ GENERATIONS = {
 def write_qwen(name: str, folder: Path) -> Path:
     """Write a Qwen-VL of a few megabytes, one of `GENERATIONS`, into a folder, and return the folder."""
     generation = GENERATIONS[name]
-    folder.mkdir(parents=True)
-    tokenizer = build_tokenizer()
-    tokenizer.add_special_tokens(list(QWEN_TOKENS))
-    config = _config(generation, tokenizer)
-    torch.manual_seed(0)
-    model = getattr(transformers, f"{generation.name}ForConditionalGeneration")(config)
-    _randomise(model, tokenizer)
-    model.to(getattr(torch, generation.dtype)).save_pretrained(folder)
+    tokenizer = tokens_with(*QWEN_TOKENS)
+    model_class = getattr(transformers, f"{generation.name}ForConditionalGeneration")
+    model = built(model_class, _config(generation, tokenizer), tokenizer).to(getattr(torch, generation.dtype))
+    save(folder, model, _processor(generation, tokenizer))
     if generation.name == "Qwen3VLMoe":
         _transpose_experts(folder / "model.safetensors")
-    GenerationConfig(pad_token_id=PAD, bos_token_id=BEGIN, eos_token_id=END).save_pretrained(folder)
-    _processor(generation, tokenizer).save_pretrained(folder)
     return folder
 
 
@@ -165,20 +144,10 @@ def _processor(generation: Generation, tokenizer: Tokenizer) -> Any:
     shape |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # vLLM normalises videos as it does images
     return getattr(transformers, f"{generation.processor}Processor")(
         Qwen2VLImageProcessor(**shape),
-        wrapped(tokenizer, 4096),
+        wrapped(tokenizer),
         generation.video_processor(**shape),
         chat_template=chat_template(**QWEN_MEDIA),
     )
-
-
-@torch.no_grad()
-def _randomise(model: Any, tokenizer: Tokenizer) -> None:
-    """Draw weights that make answers differ from image to image. What is no matrix stays as Transformers draws it."""
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in model.named_parameters():
-        if weight.ndim == 2 and name.endswith("weight"):
-            weight.copy_(random_weight(name, weight.shape, generator))
-    model.lm_head.weight[~printable(tokenizer)] = 0.0
 
 
 def _transpose_experts(file: Path) -> None:
@@ -220,6 +189,7 @@ class QwenOracle(Oracle):
     """Greedy generation of Qwen-VL with pruned images and videos."""
 
     model_class = AutoModelForImageTextToText
+    takes_videos = True
 
     @property
     def rounded(self) -> bool:  # type: ignore[override]

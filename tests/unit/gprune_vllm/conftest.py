@@ -18,7 +18,7 @@ from gprune_vllm.adapter.processor import PruningProcessor
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plugin import register
 from gprune_vllm.settings import PruneSettings
-from tests.support.families.qwen_vl import write_qwen
+from tests.support.families import FAMILIES
 
 Build = Callable[..., GPruneLlavaNextProcessor]
 
@@ -72,23 +72,23 @@ def processor(build: Build) -> GPruneLlavaNextProcessor:
     return build()
 
 
-BuildQwen = Callable[..., PruningProcessor]
+BuildFamily = Callable[..., PruningProcessor]
 
 
 @pytest.fixture(scope="module")
-def qwen_config(registered: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
-    """Makes vLLM's configuration of a tiny Qwen-VL, one of `GENERATIONS`, once."""
-    folder = tmp_path_factory.mktemp("qwen")
-    return cache(lambda name: ModelConfig(str(write_qwen(name, folder / name))))
+def family_config(registered: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelConfig]:
+    """Makes vLLM's configuration of a tiny checkpoint of one of `FAMILIES`, once."""
+    folder = tmp_path_factory.mktemp("families")
+    return cache(lambda name: ModelConfig(str(FAMILIES[name].write(folder / name))))
 
 
 @pytest.fixture(scope="module")
-def build_qwen(qwen_config: Callable[[str], ModelConfig]) -> Iterator[BuildQwen]:
-    """Makes the processor of a server of a tiny Qwen-VL with the given settings."""
+def build_family(family_config: Callable[[str], ModelConfig]) -> Iterator[BuildFamily]:
+    """Makes the processor of a server of one of `FAMILIES` with the given settings."""
     with pytest.MonkeyPatch.context() as patch:
 
         def build(name: str = "qwen3_vl", **settings: Any) -> PruningProcessor:
-            config = qwen_config(name)
+            config = family_config(name)
             patch.setattr(config.hf_config, SETTINGS_ATTRIBUTE, PruneSettings(**settings).model_dump())
             tokenizer = cached_tokenizer_from_config(config)
             processor = MULTIMODAL_REGISTRY.create_processor(config, tokenizer=tokenizer)

@@ -11,7 +11,8 @@ from vllm.utils.torch_utils import async_tensor_h2d
 
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE
 from gprune_vllm.adapter.inputs import PLAN_FIELDS
-from gprune_vllm.families.qwen_vl import Qwen2_5VL, Qwen2VL, Qwen3PruningModel, Qwen3VL, QwenPruningModel
+from gprune_vllm.adapter.mrope import MRopePruningModel
+from gprune_vllm.families.qwen_vl import Qwen2_5VL, Qwen2VL, Qwen3PruningModel, Qwen3VL
 from gprune_vllm.plan import Group, PlannedImage, TokenPlan
 from gprune_vllm.settings import PruneSettings
 
@@ -82,11 +83,11 @@ class Upstream(nn.Module):
         return merged.split([grid[0] * grid[1] * grid[2] // 4 for grid in grids])
 
 
-class Stub2(QwenPruningModel, Upstream):  # type: ignore[misc]
+class Stub2(MRopePruningModel, Upstream):  # type: ignore[misc]
     family = Qwen2VL()
 
 
-class Stub2_5(QwenPruningModel, Upstream):  # type: ignore[misc]
+class Stub2_5(MRopePruningModel, Upstream):  # type: ignore[misc]
     family = Qwen2_5VL()
 
 

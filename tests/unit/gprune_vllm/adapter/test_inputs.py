@@ -18,7 +18,7 @@ from vllm.multimodal.parse import (
 )
 from vllm.multimodal.processing import PromptUpdateDetails
 
-from gprune_vllm.adapter.inputs import PLAN_FIELDS, PlannedPlaceholders, planned_in, sizes_of
+from gprune_vllm.adapter.inputs import PLAN_FIELDS, PlannedPlaceholders, count_places, planned_in, sizes_of
 from gprune_vllm.plan import Group, MediaSize, PlannedImage, TokenPlan
 
 PAD, START, END, TIME = 3, 1, 2, 40
@@ -62,6 +62,14 @@ def test_what_loses_nothing_stays_as_it_is(plan: TokenPlan | None) -> None:
     whole = PromptUpdateDetails.select_token_id([START, PAD, PAD, END, START, PAD, PAD, END], PAD)
     found = PlannedPlaceholders.of(whole, plan)
     assert (found.full, found.is_embed, found.plan) == (whole.full, whole.is_embed, plan)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "placeholder", "count"),
+    [([1, 7, 2, 7], [7], 2), ([4, 5, 4, 5, 6, 4], [4, 5], 2), ([4, 5], [4, 5, 6], 0), ([], [7], 0)],
+)
+def test_places_of_several_tokens_are_counted_as_one(prompt: list[int], placeholder: list[int], count: int) -> None:
+    assert count_places(prompt, placeholder) == count
 
 
 def test_embeddings_count_by_their_placeholders() -> None:

@@ -51,9 +51,9 @@ ONLY_IMAGES, ONLY_VIDEOS = {"image": 2, "video": 0}, {"image": 0, "video": 1}
 @pytest.mark.parametrize("limits", [{}, ONLY_IMAGES, ONLY_VIDEOS], ids=["both", "images", "videos"])
 @pytest.mark.parametrize("tokens", [600, 4096])
 def test_qwens_tower_sees_as_many_patches_as_vllm_profiles(
-    qwen_config: Callable[[str], ModelConfig], name: str, limits: dict[str, int], tokens: int
+    family_config: Callable[[str], ModelConfig], name: str, limits: dict[str, int], tokens: int
 ) -> None:
-    config = qwen_config(name)
+    config = family_config(name)
     engine = engine_of(config, max_num_batched_tokens=tokens, max_num_seqs=8, limit_mm_per_prompt=limits)
     profiled = MultiModalBudget(engine, MULTIMODAL_REGISTRY).get_dummy_encoder_profile_inputs()
     grids = [item[f"{modality}_grid_thw"].data for modality, item in profiled]

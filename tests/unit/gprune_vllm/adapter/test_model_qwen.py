@@ -94,6 +94,6 @@ def test_windows_are_those_of_transformers(modality: str) -> None:
     rows = torch.arange(len(windows)).repeat_interleave(4).unsqueeze(1)  # a number for each token, of its four patches
     caught = rows.view(-1, 4, 1)[windows].flatten(0, 1).unsqueeze(1)  # as the merger reads them, [patches, 1, 1]
     assert not torch.equal(windows, windows.sort().values)
-    features = model.family.features(model, caught, planned)
+    features = model.family.features(model, [caught], planned)
     assert torch.equal(torch.cat(list(features)), rows.view(-1, 4))
     assert [len(part) for part in features] == [image.plan.input for image in planned]

@@ -82,6 +82,13 @@ def test_a_second_image_starts_where_the_first_one_ended_unpruned() -> None:
     assert delta == 110
 
 
+def test_text_between_the_runs_of_a_video_is_moved_by_the_runs_before_it() -> None:
+    # frame, frame (1 of 3 tokens stay), word, frame, word
+    positions, delta = request_positions(5, [(1, 2), (3, 2)])
+    assert positions[0].tolist() == [0, 3, 4, 7, 8]
+    assert delta == 4
+
+
 def test_an_unpruned_image_moves_nothing() -> None:
     assert request_positions(5, [(3, 0)])[0].tolist() == [[0, 1, 2, 3, 4]] * 3
 

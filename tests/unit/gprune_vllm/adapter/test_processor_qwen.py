@@ -19,7 +19,7 @@ from gprune_vllm.adapter.refusal import PruneRefusal
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 from tests.support.families.qwen_vl import FRAME_RATE, metadata_of
 from tests.support.photos import generated
-from tests.unit.gprune_vllm.conftest import BuildQwen
+from tests.unit.gprune_vllm.conftest import BuildFamily
 from tests.unit.gprune_vllm.mrope_prompts import MODELS
 
 NAMES = pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
@@ -74,9 +74,9 @@ def planned(result: Any, modality: str) -> list[PlannedImage | None]:
 @NAMES
 @pytest.mark.parametrize("ratio", [0, 0.4, 0.9])
 def test_images_and_videos_are_planned_under_fields_of_their_own(
-    build_qwen: BuildQwen, name: str, ratio: float
+    build_family: BuildFamily, name: str, ratio: float
 ) -> None:
-    processor = build_qwen(name)
+    processor = build_family(name)
     result = process(processor, PHOTO, CLIP, prune_ratio=ratio)
     for modality, one in (("image", PHOTO), ("video", CLIP)):
         (item,), (other,) = result["mm_kwargs"][modality], set(PLAN_FIELDS) - {modality}
@@ -86,17 +86,17 @@ def test_images_and_videos_are_planned_under_fields_of_their_own(
         expected = plan_of(processor, one, PruneSpec(ratio))
         assert planned(result, modality) == [PlannedImage(expected)]
         (place,) = result["mm_placeholders"][modality]
-        token = processor.info.family.placeholder(processor.info.config, modality)
+        (token,) = processor.info.family.placeholder(processor.info, modality)
         assert place.get_num_embeds() == expected.kept == result["prompt_token_ids"].count(token)
 
 
 @NAMES
-def test_placeholders_lie_where_the_prompt_has_them(build_qwen: BuildQwen, name: str) -> None:
-    processor = build_qwen(name)
+def test_placeholders_lie_where_the_prompt_has_them(build_family: BuildFamily, name: str) -> None:
+    processor = build_family(name)
     result = process(processor, PHOTO, CLIP, clip(90, 60, 4), prune_ratio=0.7)
     tokens = torch.tensor(result["prompt_token_ids"])
     for modality, items in result["mm_placeholders"].items():
-        token = processor.info.family.placeholder(processor.info.config, modality)
+        (token,) = processor.info.family.placeholder(processor.info, modality)
         marked = torch.zeros(len(tokens), dtype=torch.bool)
         for item in items:
             inside = torch.ones(item.length, dtype=torch.bool) if item.is_embed is None else item.is_embed
@@ -107,8 +107,8 @@ def test_placeholders_lie_where_the_prompt_has_them(build_qwen: BuildQwen, name:
 
 @NAMES
 @pytest.mark.filterwarnings("ignore:Passing `min_pixels` and `max_pixels`:FutureWarning")  # vLLM passes them
-def test_what_a_request_says_about_pixels_changes_the_plan(build_qwen: BuildQwen, name: str) -> None:
-    processor, spec = build_qwen(name), PruneSpec(0.5)
+def test_what_a_request_says_about_pixels_changes_the_plan(build_family: BuildFamily, name: str) -> None:
+    processor, spec = build_family(name), PruneSpec(0.5)
     found = []
     for kwargs in ({}, {"max_pixels": 5000}, {"min_pixels": 100_000, "max_pixels": 200_000}):
         result = process(processor, PHOTO, CLIP, prune_ratio=0.5, **kwargs)
@@ -123,8 +123,8 @@ def test_what_a_request_says_about_pixels_changes_the_plan(build_qwen: BuildQwen
 
 
 @NAMES
-def test_an_account_counts_images_and_videos(build_qwen: BuildQwen, name: str) -> None:
-    processor = build_qwen(name)
+def test_an_account_counts_images_and_videos(build_family: BuildFamily, name: str) -> None:
+    processor = build_family(name)
     media = PHOTO, CLIP, generated(60, 200), clip(90, 60, 3)
     account = process(processor, *media, clip(60, 60, 2), prune_ratio=0.6)[RECORD_KEY].account
     plans = [plan_of(processor, one, PruneSpec(0.6)) for one in (*media, clip(60, 60, 2))]
@@ -138,9 +138,9 @@ def test_an_account_counts_images_and_videos(build_qwen: BuildQwen, name: str) -
 @pytest.mark.parametrize("asked", [{"prune_ratio": 0.6}, {"visual_token_budget": 7}], ids=str)
 @pytest.mark.parametrize("media", [(PHOTO,), (CLIP,), (PHOTO, CLIP, generated(60, 200), clip(140, 60, 7))], ids=len)
 def test_what_may_follow_ends_with_the_models_positions(
-    build_qwen: BuildQwen, name: str, asked: dict[str, Any], media: tuple[Any, ...]
+    build_family: BuildFamily, name: str, asked: dict[str, Any], media: tuple[Any, ...]
 ) -> None:
-    processor = build_qwen(name)
+    processor = build_family(name)
     result = process(processor, *media, **asked)
     features = [
         MultiModalFeatureSpec(item, modality, f"{modality} {index}", result["mm_placeholders"][modality][index])
@@ -154,21 +154,21 @@ def test_what_may_follow_ends_with_the_models_positions(
     assert result[RECORD_KEY].account.output_limit == processor.info.max_position - following
 
 
-def test_a_budget_is_one_of_each_image_and_video(build_qwen: BuildQwen) -> None:
-    processor = build_qwen()
+def test_a_budget_is_one_of_each_image_and_video(build_family: BuildFamily) -> None:
+    processor = build_family()
     account = process(processor, PHOTO, CLIP, visual_token_budget=9)[RECORD_KEY].account
     pairs = len(CLIP) // 2
     assert account.kept == 9 + 9 // pairs * pairs
 
 
 @pytest.mark.parametrize("budget", [1, 2])
-def test_a_budget_keeps_a_token_of_each_frame_pair(build_qwen: BuildQwen, budget: int) -> None:
-    result = process(build_qwen(), CLIP, visual_token_budget=budget)
+def test_a_budget_keeps_a_token_of_each_frame_pair(build_family: BuildFamily, budget: int) -> None:
+    result = process(build_family(), CLIP, visual_token_budget=budget)
     assert result[RECORD_KEY].account.kept == len(CLIP) // 2
 
 
-def test_a_budget_below_the_limit_is_refused_for_a_video(build_qwen: BuildQwen) -> None:
-    processor = build_qwen(max_prune_ratio=0.5)
+def test_a_budget_below_the_limit_is_refused_for_a_video(build_family: BuildFamily) -> None:
+    processor = build_family(max_prune_ratio=0.5)
     least = plan_of(processor, CLIP, PruneSpec(0.5)).patches_kept
     assert process(processor, CLIP, visual_token_budget=least)[RECORD_KEY].account.kept == least
     with pytest.raises(PruneRefusal) as refusal:
@@ -177,8 +177,8 @@ def test_a_budget_below_the_limit_is_refused_for_a_video(build_qwen: BuildQwen) 
 
 
 @NAMES
-def test_no_pruning_hashes_as_in_a_server_without_the_plugin(build_qwen: BuildQwen, name: str) -> None:
-    processor = build_qwen(name)
+def test_no_pruning_hashes_as_in_a_server_without_the_plugin(build_family: BuildFamily, name: str) -> None:
+    processor = build_family(name)
     upstream = processor._get_mm_hashes(inputs_of(processor, PHOTO, CLIP))
     for asked in ({}, {"prune_ratio": 0}, {"visual_token_budget": 10**6}):
         assert process(processor, PHOTO, CLIP, **asked)["mm_hashes"] == upstream
@@ -188,8 +188,8 @@ def test_no_pruning_hashes_as_in_a_server_without_the_plugin(build_qwen: BuildQw
 
 
 @NAMES
-def test_what_is_found_in_the_cache_is_accounted_for_like_what_is_new(build_qwen: BuildQwen, name: str) -> None:
-    processor = build_qwen(name)
+def test_what_is_found_in_the_cache_is_accounted_for_like_what_is_new(build_family: BuildFamily, name: str) -> None:
+    processor = build_family(name)
     cache = MultiModalProcessorOnlyCache(processor.info.ctx.model_config)
     first, again = (process(processor, PHOTO, CLIP, cache=cache, prune_ratio=0.5) for _ in range(2))
     both = process(processor, CLIP, clip(90, 60, 4), cache=cache, prune_ratio=0.5)
@@ -201,8 +201,10 @@ def test_what_is_found_in_the_cache_is_accounted_for_like_what_is_new(build_qwen
 
 @NAMES
 @pytest.mark.parametrize("media", [(PHOTO, CLIP), (CLIP, PHOTO), (CLIP, CLIP)], ids=["video", "image", "second video"])
-def test_more_than_there_are_places_for_is_refused(build_qwen: BuildQwen, name: str, media: tuple[Any, ...]) -> None:
-    processor = build_qwen(name)
+def test_more_than_there_are_places_for_is_refused(
+    build_family: BuildFamily, name: str, media: tuple[Any, ...]
+) -> None:
+    processor = build_family(name)
     modality = "image" if isinstance(media[-1], Image.Image) else "video"
     count = sum(isinstance(one, Image.Image) == (modality == "image") for one in media)
     with pytest.raises(VLLMValidationError, match=f"has {count} {modality}s, but places for {count - 1}") as refusal:
@@ -210,8 +212,8 @@ def test_more_than_there_are_places_for_is_refused(build_qwen: BuildQwen, name: 
     assert refusal.value.parameter == "truncate_prompt_tokens"
 
 
-def test_a_random_draw_of_a_video_is_seeded_by_its_pixels(build_qwen: BuildQwen) -> None:
-    processor = build_qwen(prune_method="random")
+def test_a_random_draw_of_a_video_is_seeded_by_its_pixels(build_family: BuildFamily) -> None:
+    processor = build_family(prune_method="random")
 
     def seed(*media: Any) -> Any:
         return [each and each.seed for each in planned(process(processor, *media, prune_ratio=0.5), "video")]
@@ -222,8 +224,8 @@ def test_a_random_draw_of_a_video_is_seeded_by_its_pixels(build_qwen: BuildQwen)
     assert seed(clip(seed=1)) != [alone]
 
 
-def test_profiling_sees_the_largest_unpruned(build_qwen: BuildQwen) -> None:
-    processor = build_qwen(default_prune_ratio=0.9)
+def test_profiling_sees_the_largest_unpruned(build_family: BuildFamily) -> None:
+    processor = build_family(default_prune_ratio=0.9)
     dummy = processor.get_dummy_mm_inputs(mm_counts={"image": 1, "video": 1})
     for modality in ("image", "video"):
         (place,) = dummy["mm_placeholders"][modality]

@@ -17,7 +17,7 @@ from gprune_vllm.families.qwen_vl import Qwen2_5VL, Qwen3VL
 from gprune_vllm.plan import Group, MediaSize, PruneSpec, TokenPlan
 from tests.support.families.qwen_vl import metadata_of
 from tests.support.photos import generated
-from tests.unit.gprune_vllm.conftest import BuildQwen
+from tests.unit.gprune_vllm.conftest import BuildFamily
 from tests.unit.gprune_vllm.mrope_prompts import CONFIG, MODELS, Media, Prompt
 from tests.unit.gprune_vllm.support import ratios
 
@@ -26,9 +26,9 @@ MODALITIES = pytest.mark.parametrize("modality", ["image", "video"])
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def info(request: pytest.FixtureRequest, build_qwen: BuildQwen) -> Any:
+def info(request: pytest.FixtureRequest, build_family: BuildFamily) -> Any:
     """What our processor knows of a tiny checkpoint."""
-    return build_qwen(request.param).info
+    return build_family(request.param).info
 
 
 sides = st.integers(1, 6000) | st.integers(1, 200)
