@@ -5,12 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
-from typing import Any
-
-from vllm.v1.metrics.loggers import AggregateStatLoggerBase
-from vllm.v1.metrics.stats import SchedulerStats
 
 from gprune_server.observe.metrics import PruneMetrics
+from gprune_server.pressure import EnginePressure
 from gprune_vllm.settings import PruneSettings
 
 LEVELS = 4
@@ -21,10 +18,6 @@ MARGIN = 0.5
 """Pressure is low when it is at least this far below the current level, in levels."""
 INTERVAL = 0.5
 """Seconds between updates of the ratio while no requests arrive."""
-KV_CACHE_BUSY, KV_CACHE_FULL = 0.8, 0.95
-"""KV-cache usage at which pressure rises above 0, and at which it reaches 1."""
-EXPIRY = 30.0
-"""Seconds after which statistics are stale. An idle engine sends none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,52 +62,6 @@ class Controller:
         return min(self.maximum, max(self.minimum, ratio))
 
 
-def pressure_of(stats: SchedulerStats, waiting_requests: int) -> float:
-    """Return the pressure on one engine: that of its queue or of its KV cache, whichever is greater.
-
-    Args:
-        stats: statistics of one step.
-        waiting_requests: number of waiting requests that makes the pressure 1. Requests that wait for something other
-            than room in the engine do not count.
-    """
-    queue: float = stats.num_waiting_reqs / waiting_requests
-    kv_cache: float = (stats.kv_cache_usage - KV_CACHE_BUSY) / (KV_CACHE_FULL - KV_CACHE_BUSY)
-    return max(0.0, queue, kv_cache)
-
-
-class EnginePressure(AggregateStatLoggerBase):
-    """Latest pressure on each engine.
-
-    Changes against `vllm.v1.metrics.loggers.AggregateStatLoggerBase` (vLLM 0.32): logs nothing and takes no vLLM
-    configuration. If several API servers share an engine, only one of them receives the statistics of a step.
-
-    Args:
-        waiting_requests: see `pressure_of`.
-        clock: returns the time in seconds.
-    """
-
-    def __init__(self, waiting_requests: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._waiting_requests, self._clock = waiting_requests, clock
-        self._last: dict[int, tuple[float, float]] = {}  # time and pressure by engine
-
-    def record(
-        self,
-        scheduler_stats: SchedulerStats | None,
-        iteration_stats: Any,
-        mm_cache_stats: Any = None,
-        engine_idx: int = 0,
-    ) -> None:
-        if scheduler_stats is not None:
-            self._last[engine_idx] = self._clock(), pressure_of(scheduler_stats, self._waiting_requests)
-
-    def log_engine_initialized(self) -> None:
-        """Log nothing."""
-
-    def worst(self, now: float) -> float:
-        """Return the pressure on the busiest engine, which may receive the next request."""
-        return max((pressure for when, pressure in self._last.values() if now - when < EXPIRY), default=0.0)
-
-
 class AdaptivePolicy:
     """Current ratio of requests that set none.
 
@@ -154,7 +101,9 @@ class AdaptivePolicy:
             await asyncio.sleep(INTERVAL)
 
 
-def start_policy(settings: PruneSettings, engine_client: Any, metrics: PruneMetrics) -> AdaptivePolicy | None:
+def start_policy(
+    settings: PruneSettings, pressure: EnginePressure | None, metrics: PruneMetrics
+) -> AdaptivePolicy | None:
     """Start the adaptive policy of an engine. Return None if the policy is fixed.
 
     Raises:
@@ -162,12 +111,10 @@ def start_policy(settings: PruneSettings, engine_client: Any, metrics: PruneMetr
     """
     if settings.prune_policy == "fixed":
         return None
-    if engine_client.logger_manager is None:
+    if pressure is None:
         raise ValueError(
             "--prune-policy adaptive needs the engine's statistics. Start the server without --disable-log-stats."
         )
-    pressure = EnginePressure(settings.adaptive_waiting_requests)
-    engine_client.logger_manager.stat_loggers.append(pressure)
     policy = AdaptivePolicy(Controller(settings.adaptive_min_ratio, settings.adaptive_limit), pressure, metrics.adapted)
     policy.start()
     return policy

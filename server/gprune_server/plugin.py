@@ -45,6 +45,8 @@ from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
 from gprune_server.observe.tracing import annotate_spans
+from gprune_server.pressure import watch_pressure
+from gprune_server.shadow.shadow import start_shadow
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
@@ -123,10 +125,12 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
-    renderer.policy = start_policy(settings, engine_client, metrics)
+    pressure = watch_pressure(engine_client, settings.adaptive_waiting_requests)
+    renderer.policy = start_policy(settings, pressure, metrics)
     renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
-    engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
+    shadow = start_shadow(engine_client, pressure)
+    engine = ObservedEngine(engine_client, _observers(settings, metrics), limit, shadow)
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)
     state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())

@@ -14,7 +14,7 @@ from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
-from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
+from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, RATIO_KEY, PruneRefusal, resolve_request, source_of
 from gprune_vllm.settings import PruneSettings
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -93,9 +93,16 @@ class PruneRenderer(OnlineRenderer):
             request.mm_processor_kwargs = client_kwargs
 
     async def _render_again(
-        self, request: Any, processor_kwargs: dict[str, Any] | None, *args: Any, **kwargs: Any
+        self,
+        request: Any,
+        processor_kwargs: dict[str, Any] | None,
+        *args: Any,
+        unpruned: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Render with the data of all images, as vLLM does when the engine's cache is not used."""
+        if unpruned:
+            processor_kwargs = {**(request.mm_processor_kwargs or {}), RATIO_KEY: 0}
         whole = kwargs | {"skip_mm_cache": True}
         _, (engine_input,) = await self._render(request.model_copy(), processor_kwargs, *args, **whole)
         return engine_input
