@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Rows
 from deploy.grafana.panels import lines
-from deploy.grafana.queries import BUCKET, mean, rate
+from deploy.grafana.queries import BUCKET, mean, rate, select
 
 LEGEND = f"{{{{{BUCKET}}}}}, {{{{method}}}}"
 CELL = f"{BUCKET}, method"
@@ -18,22 +18,26 @@ def quality() -> Rows:
                 "that of ratio 0, which is below 1 where requests sample.",
                 "percentunit",
                 {LEGEND: mean("gprune_shadow_agreement", by=CELL)},
-                width=8,
             ),
             lines(
                 "Log-probability gap",
                 "How far the tokens of an answer are below the unpruned model's first choice, on average, in nats.",
                 "none",
                 {LEGEND: mean("gprune_shadow_logprob_gap", by=CELL)},
-                width=8,
             ),
             lines(
                 "Judgements",
                 "Answers that were chosen to be judged, per second, by what became of it.",
                 "cps",
                 {"{{outcome}}": rate("gprune_shadow_total", by="outcome")},
-                width=8,
                 stacked=True,
+            ),
+            lines(
+                "Ratio that agreement allows",
+                "Largest ratio that the server may choose by itself, on the server that allows least. It is 1 without "
+                "`--min-agreement`.",
+                "percentunit",
+                {"largest ratio": f"min({select('gprune_agreement_prune_ratio')})"},
             ),
         ]
     }

@@ -1,4 +1,4 @@
-"""Adaptive policy: requests that set no ratio get one that rises with the load on the engines."""
+"""Adaptive policy: requests that set no ratio get one that rises with the load, as far as agreement allows."""
 
 import asyncio
 import time
@@ -69,6 +69,7 @@ class AdaptivePolicy:
         controller: maps pressure to a ratio.
         pressure: pressure on the engines.
         expose: called with each ratio.
+        limit: returns the largest ratio that is allowed now.
         clock: returns the time in seconds; the same clock as that of `pressure`.
     """
 
@@ -77,9 +78,11 @@ class AdaptivePolicy:
         controller: Controller,
         pressure: EnginePressure,
         expose: Callable[[float], None],
+        limit: Callable[[], float] = lambda: 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._controller, self._pressure, self._expose, self._clock = controller, pressure, expose, clock
+        self._limit = limit
         self._state = State()
         self._watch: asyncio.Task[None] | None = None
 
@@ -87,7 +90,7 @@ class AdaptivePolicy:
         """Update and return the ratio for a request that arrives now."""
         now = self._clock()
         self._state = self._controller.advance(self._state, self._pressure.worst(now), now)
-        ratio = self._controller.ratio(self._state)
+        ratio = min(self._controller.ratio(self._state), self._limit())
         self._expose(ratio)
         return ratio
 
@@ -102,19 +105,32 @@ class AdaptivePolicy:
 
 
 def start_policy(
-    settings: PruneSettings, pressure: EnginePressure | None, metrics: PruneMetrics
+    settings: PruneSettings,
+    pressure: EnginePressure | None,
+    metrics: PruneMetrics,
+    limit: Callable[[], float] | None = None,
 ) -> AdaptivePolicy | None:
-    """Start the adaptive policy of an engine. Return None if the policy is fixed.
+    """Start the policy of an engine. Return None if the ratio never changes.
+
+    Args:
+        settings: the server's settings.
+        pressure: pressure on the engine; None if it keeps no statistics.
+        metrics: exposes the ratio.
+        limit: returns the largest ratio allowed now, also for the default ratio; None if there is no such limit.
 
     Raises:
         ValueError: the engine keeps no statistics.
     """
-    if settings.prune_policy == "fixed":
+    fixed = settings.prune_policy == "fixed"
+    if fixed and limit is None:
         return None
     if pressure is None:
         raise ValueError(
             "--prune-policy adaptive needs the engine's statistics. Start the server without --disable-log-stats."
         )
-    policy = AdaptivePolicy(Controller(settings.adaptive_min_ratio, settings.adaptive_limit), pressure, metrics.adapted)
+    smallest, largest = settings.adaptive_min_ratio, settings.adaptive_limit
+    if fixed:
+        smallest = largest = settings.default_prune_ratio
+    policy = AdaptivePolicy(Controller(smallest, largest), pressure, metrics.adapted, limit or (lambda: 1.0))
     policy.start()
     return policy

@@ -126,10 +126,11 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
     pressure = watch_pressure(engine_client, settings.adaptive_waiting_requests)
-    renderer.policy = start_policy(settings, pressure, metrics)
+    shadow = start_shadow(settings, engine_client, pressure)
+    ceiling = None if shadow is None else shadow.ceiling
+    renderer.policy = start_policy(settings, pressure, metrics, ceiling and ceiling.ratio)
     renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
-    shadow = start_shadow(engine_client, pressure)
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit, shadow)
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)

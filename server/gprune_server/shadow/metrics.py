@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from gprune_server.observe.metrics import ratio_bucket
 from gprune_server.shadow.verdict import Verdict
@@ -15,7 +15,7 @@ LABELS = ("ratio_bucket", "method")
 
 
 class ShadowMetrics:
-    """Counts answers that were chosen to be judged, and observes the verdicts.
+    """Counts answers that were chosen to be judged, and exposes the verdicts and what follows from them.
 
     Args:
         registry: registry of the collectors; vLLM's `/metrics` exposes the default one.
@@ -42,12 +42,23 @@ class ShadowMetrics:
             ["outcome"],
             registry=registry,
         )
+        self._ratio = Gauge(
+            "gprune_agreement_prune_ratio",
+            "Largest ratio that measured agreement allows the server to choose, or 1 if there is no limit.",
+            registry=registry,
+            multiprocess_mode="min",
+        )
+        self._ratio.set(1)
         for outcome in get_args(Outcome):
             self._outcomes.labels(outcome)
 
     def ended(self, outcome: Outcome) -> None:
         """Count an answer that was chosen."""
         self._outcomes.labels(outcome).inc()
+
+    def limited(self, ratio: float) -> None:
+        """Expose the largest ratio that the server may choose."""
+        self._ratio.set(ratio)
 
     def judged(self, account: VisualTokenAccount, verdict: Verdict) -> None:
         """Observe a verdict."""

@@ -12,12 +12,13 @@ from vllm.sampling_params import SamplingParams
 
 from gprune_server.pressure import EnginePressure
 from gprune_server.shadow.answer import Answer
+from gprune_server.shadow.ceiling import Ceiling
 from gprune_server.shadow.choice import is_chosen
 from gprune_server.shadow.judge import Judge
 from gprune_server.shadow.metrics import ShadowMetrics
 from gprune_server.shadow.settings import ShadowSettings
-from gprune_server.shadow.verdict import Verdict
-from gprune_vllm.account import PruneRecord, VisualTokenAccount
+from gprune_vllm.account import PruneRecord
+from gprune_vllm.settings import PruneSettings
 
 logger = init_logger(f"vllm.{__name__}")
 
@@ -25,8 +26,6 @@ MOST_IN_FLIGHT = 1
 """Answers that one API server has judged at a time. Further ones are skipped."""
 PATIENCE = 30.0
 """Seconds until a judgement is given up. The engine then drops it."""
-
-VerdictObserver = Callable[[VisualTokenAccount, Verdict], None]
 
 
 class Shadow:
@@ -41,7 +40,7 @@ class Shadow:
         metrics: counts outcomes.
         has_room: returns whether the engine would compute one more request at once.
         most_tokens: longest prompt of the model.
-        observers: called with each verdict.
+        ceiling: takes the verdicts into account; None if there is no least agreement.
     """
 
     def __init__(
@@ -51,11 +50,11 @@ class Shadow:
         metrics: ShadowMetrics,
         has_room: Callable[[], bool],
         most_tokens: int,
-        observers: Sequence[VerdictObserver] = (),
+        ceiling: Ceiling | None = None,
     ) -> None:
         self._fraction, self._judge, self._metrics, self._has_room = fraction, judge, metrics, has_room
         self._most_tokens = most_tokens
-        self._observers = (metrics.judged, *observers)
+        self.ceiling = ceiling
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(
@@ -108,15 +107,16 @@ class Shadow:
             self._metrics.ended("failed")
         else:
             self._metrics.ended("judged")
-            for observe in self._observers:
-                observe(record.account, verdict)
+            self._metrics.judged(record.account, verdict)
+            if self.ceiling is not None:
+                self.ceiling.observe(record.account, verdict)
 
 
-def start_shadow(engine_client: Any, pressure: EnginePressure | None) -> Shadow | None:
+def start_shadow(prune_settings: PruneSettings, engine_client: Any, pressure: EnginePressure | None) -> Shadow | None:
     """Set up shadow quality as the operator asked for it. Return None if no answer is to be judged.
 
     Raises:
-        ValueError: the engine keeps no statistics, or the server allows no log-probabilities.
+        ValueError: the engine keeps no statistics, it allows no log-probabilities, or there is no ratio to limit.
     """
     settings = ShadowSettings.load()
     if not settings.prune_shadow_fraction:
@@ -125,11 +125,22 @@ def start_shadow(engine_client: Any, pressure: EnginePressure | None) -> Shadow 
         raise ValueError(
             "--prune-shadow-fraction needs the engine's statistics. Start the server without --disable-log-stats."
         )
-    config = engine_client.vllm_config
+    config, metrics = engine_client.vllm_config, ShadowMetrics()
     return Shadow(
         settings.prune_shadow_fraction,
         Judge(engine_client),
-        ShadowMetrics(),
+        metrics,
         partial(pressure.has_room, config.scheduler_config.max_num_seqs),
         config.model_config.max_model_len - 1,
+        None if settings.min_agreement is None else _ceiling(settings.min_agreement, prune_settings, metrics),
     )
+
+
+def _ceiling(least: float, settings: PruneSettings, metrics: ShadowMetrics) -> Ceiling:
+    """Create the ceiling of the ratios that a server chooses."""
+    largest = settings.default_prune_ratio if settings.prune_policy == "fixed" else settings.adaptive_limit
+    if not largest:
+        raise ValueError(
+            f"--min-agreement {least} has no ratio to limit. Set --default-prune-ratio or --prune-policy adaptive."
+        )
+    return Ceiling(least, largest, settings.prune_method, metrics.limited)
