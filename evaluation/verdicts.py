@@ -18,7 +18,7 @@ PREFIX = "gprune_shadow_"
 class Verdicts(NamedTuple):
     """Number of judged answers, and the sums of their agreements and gaps."""
 
-    count: float
+    number: float
     agreement: float
     gap: float
 

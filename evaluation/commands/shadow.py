@@ -55,9 +55,9 @@ def _row(measured: Measurement, verdicts: Verdicts) -> dict[str, Any]:
         "accuracy": right / questions,
         "low": low,
         "high": high,
-        "judged": int(verdicts.count),
-        "agreement": verdicts.agreement / verdicts.count,
-        "gap": verdicts.gap / verdicts.count,
+        "judged": int(verdicts.number),
+        "agreement": verdicts.agreement / verdicts.number,
+        "gap": verdicts.gap / verdicts.number,
     }
 
 

@@ -30,6 +30,9 @@ from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
 from gprune_server.api.visual_tokens import VisualTokens
+from gprune_server.choosing.headers import PruneHeaders
+from gprune_server.choosing.presets import serve_presets
+from gprune_server.choosing.settings import ChoosingSettings
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
 from gprune_server.guard.authentication import Authentication
@@ -106,6 +109,8 @@ def _add_middleware(app: FastAPI) -> None:
         StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
     )
     app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
+    if ChoosingSettings.load().prune_headers:
+        app.add_middleware(PruneHeaders)
     app.add_middleware(Drain, in_flight=in_flight)
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
     app.state.args.middleware = [*app.state.args.middleware, *OUTERMOST]
@@ -128,9 +133,10 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     pressure = watch_pressure(engine_client, settings.adaptive_waiting_requests)
     shadow = start_shadow(settings, engine_client, pressure)
     ceiling = None if shadow is None else shadow.ceiling
-    renderer.policy = start_policy(settings, pressure, metrics, ceiling and ceiling.ratio)
+    renderer.policy = start_policy(settings, pressure, metrics, None if ceiling is None else ceiling.ratio)
     renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
+    renderer.presets = serve_presets(state.openai_serving_models, settings)
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit, shadow)
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)

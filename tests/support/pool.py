@@ -10,6 +10,7 @@ from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Ser
 DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "model"
 STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
+PRESETS = Path(__file__).parent / "presets.yaml"
 KEY = ("--api-key", API_KEY)
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
@@ -36,12 +37,12 @@ RECIPES: Mapping[str, Recipe] = {
         STOCK_SERVE,
         {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
     ),
-    # All that an operator can set about ratios and methods, with traces exported at once.
+    # All that an operator can set about ratios and methods, presets and headers among it, with traces exported at once.
     LIMITED: Recipe(
         (
             *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
-            *("--max-num-batched-tokens", "256"),
+            *("--max-num-batched-tokens", "256", "--prune-presets", str(PRESETS), "--prune-headers"),
         ),
         environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),
