@@ -53,11 +53,12 @@ class PruneRecord:
 
     Attributes:
         account: its visual tokens.
-        render: renders the prompt again, with the data of all its images; None where it cannot be rendered again.
+        render: renders the prompt again, with the data of all its images, and with `unpruned=True` as if no token were
+            pruned; None where it cannot be rendered again.
     """
 
     account: VisualTokenAccount
-    render: Callable[[], Awaitable[Any]] | None = None
+    render: Callable[..., Awaitable[Any]] | None = None
 
     @classmethod
     def of(cls, prompt: Any) -> "PruneRecord | None":

@@ -1,10 +1,11 @@
-"""The comparison: latency and throughput by how much was pruned."""
+"""The comparison: latency, quality and throughput by how much was pruned."""
 
 from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.board import Rows, board
 from deploy.grafana.panels import TOKENS_PER_SECOND, density, lines
+from deploy.grafana.quality import quality
 from deploy.grafana.queries import BUCKET, WINDOW, quantile, rate, select
 
 LEGEND = f"{{{{{BUCKET}}}}}"
@@ -19,9 +20,10 @@ LATENCIES = {
 
 def comparison() -> Dashboard:
     """The dashboard that shows the effect of pruning."""
-    description = "Latency and throughput of prompts with images, by pruning ratio."
+    description = "Latency, quality and throughput of prompts with images, by pruning ratio."
     latencies = {title: _quantiles(name, title, text) for name, (title, text) in LATENCIES.items()}
-    return board("gprune-comparison", "G-Prune / Comparison", description, {**_effect(), **latencies, **_throughput()})
+    rows = {**_effect(), **quality(), **latencies, **_throughput()}
+    return board("gprune-comparison", "G-Prune / Comparison", description, rows)
 
 
 def _effect() -> Rows:

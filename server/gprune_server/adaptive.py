@@ -1,16 +1,13 @@
-"""Adaptive policy: requests that set no ratio get one that rises with the load on the engines."""
+"""Adaptive policy: requests that set no ratio get one that rises with the load, as far as agreement allows."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
-from typing import Any
-
-from vllm.v1.metrics.loggers import AggregateStatLoggerBase
-from vllm.v1.metrics.stats import SchedulerStats
 
 from gprune_server.observe.metrics import PruneMetrics
+from gprune_server.pressure import EnginePressure
 from gprune_vllm.settings import PruneSettings
 
 LEVELS = 4
@@ -21,10 +18,6 @@ MARGIN = 0.5
 """Pressure is low when it is at least this far below the current level, in levels."""
 INTERVAL = 0.5
 """Seconds between updates of the ratio while no requests arrive."""
-KV_CACHE_BUSY, KV_CACHE_FULL = 0.8, 0.95
-"""KV-cache usage at which pressure rises above 0, and at which it reaches 1."""
-EXPIRY = 30.0
-"""Seconds after which statistics are stale. An idle engine sends none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,52 +62,6 @@ class Controller:
         return min(self.maximum, max(self.minimum, ratio))
 
 
-def pressure_of(stats: SchedulerStats, waiting_requests: int) -> float:
-    """Return the pressure on one engine: that of its queue or of its KV cache, whichever is greater.
-
-    Args:
-        stats: statistics of one step.
-        waiting_requests: number of waiting requests that makes the pressure 1. Requests that wait for something other
-            than room in the engine do not count.
-    """
-    queue: float = stats.num_waiting_reqs / waiting_requests
-    kv_cache: float = (stats.kv_cache_usage - KV_CACHE_BUSY) / (KV_CACHE_FULL - KV_CACHE_BUSY)
-    return max(0.0, queue, kv_cache)
-
-
-class EnginePressure(AggregateStatLoggerBase):
-    """Latest pressure on each engine.
-
-    Changes against `vllm.v1.metrics.loggers.AggregateStatLoggerBase` (vLLM 0.32): logs nothing and takes no vLLM
-    configuration. If several API servers share an engine, only one of them receives the statistics of a step.
-
-    Args:
-        waiting_requests: see `pressure_of`.
-        clock: returns the time in seconds.
-    """
-
-    def __init__(self, waiting_requests: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._waiting_requests, self._clock = waiting_requests, clock
-        self._last: dict[int, tuple[float, float]] = {}  # time and pressure by engine
-
-    def record(
-        self,
-        scheduler_stats: SchedulerStats | None,
-        iteration_stats: Any,
-        mm_cache_stats: Any = None,
-        engine_idx: int = 0,
-    ) -> None:
-        if scheduler_stats is not None:
-            self._last[engine_idx] = self._clock(), pressure_of(scheduler_stats, self._waiting_requests)
-
-    def log_engine_initialized(self) -> None:
-        """Log nothing."""
-
-    def worst(self, now: float) -> float:
-        """Return the pressure on the busiest engine, which may receive the next request."""
-        return max((pressure for when, pressure in self._last.values() if now - when < EXPIRY), default=0.0)
-
-
 class AdaptivePolicy:
     """Current ratio of requests that set none.
 
@@ -122,6 +69,7 @@ class AdaptivePolicy:
         controller: maps pressure to a ratio.
         pressure: pressure on the engines.
         expose: called with each ratio.
+        limit: returns the largest ratio that is allowed now.
         clock: returns the time in seconds; the same clock as that of `pressure`.
     """
 
@@ -130,9 +78,11 @@ class AdaptivePolicy:
         controller: Controller,
         pressure: EnginePressure,
         expose: Callable[[float], None],
+        limit: Callable[[], float] = lambda: 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._controller, self._pressure, self._expose, self._clock = controller, pressure, expose, clock
+        self._limit = limit
         self._state = State()
         self._watch: asyncio.Task[None] | None = None
 
@@ -140,7 +90,7 @@ class AdaptivePolicy:
         """Update and return the ratio for a request that arrives now."""
         now = self._clock()
         self._state = self._controller.advance(self._state, self._pressure.worst(now), now)
-        ratio = self._controller.ratio(self._state)
+        ratio = min(self._controller.ratio(self._state), self._limit())
         self._expose(ratio)
         return ratio
 
@@ -154,20 +104,33 @@ class AdaptivePolicy:
             await asyncio.sleep(INTERVAL)
 
 
-def start_policy(settings: PruneSettings, engine_client: Any, metrics: PruneMetrics) -> AdaptivePolicy | None:
-    """Start the adaptive policy of an engine. Return None if the policy is fixed.
+def start_policy(
+    settings: PruneSettings,
+    pressure: EnginePressure | None,
+    metrics: PruneMetrics,
+    limit: Callable[[], float] | None = None,
+) -> AdaptivePolicy | None:
+    """Start the policy of an engine. Return None if the ratio never changes.
+
+    Args:
+        settings: the server's settings.
+        pressure: pressure on the engine; None if it keeps no statistics.
+        metrics: exposes the ratio.
+        limit: returns the largest ratio allowed now, also for the default ratio; None if there is no such limit.
 
     Raises:
         ValueError: the engine keeps no statistics.
     """
-    if settings.prune_policy == "fixed":
+    fixed = settings.prune_policy == "fixed"
+    if fixed and limit is None:
         return None
-    if engine_client.logger_manager is None:
+    if pressure is None:
         raise ValueError(
             "--prune-policy adaptive needs the engine's statistics. Start the server without --disable-log-stats."
         )
-    pressure = EnginePressure(settings.adaptive_waiting_requests)
-    engine_client.logger_manager.stat_loggers.append(pressure)
-    policy = AdaptivePolicy(Controller(settings.adaptive_min_ratio, settings.adaptive_limit), pressure, metrics.adapted)
+    smallest, largest = settings.adaptive_min_ratio, settings.adaptive_limit
+    if fixed:
+        smallest = largest = settings.default_prune_ratio
+    policy = AdaptivePolicy(Controller(smallest, largest), pressure, metrics.adapted, limit or (lambda: 1.0))
     policy.start()
     return policy

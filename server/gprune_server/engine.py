@@ -9,21 +9,25 @@ from gprune_server.errors import check_output, check_sendable
 from gprune_server.guard.sequences import check_number
 from gprune_server.observe.observation import Observer, Outcome, PromptRecord
 from gprune_server.resending import lacks_images, with_images
+from gprune_server.shadow.shadow import Shadow
 from gprune_vllm.account import PruneRecord
 
 
 class ObservedEngine:
     """Wraps `vllm.engine.protocol.EngineClient` (vLLM 0.32). Changes:
 
-    - `generate` refuses prompts that cannot be sent, resends prompts whose images the engine has lost, and notifies
-      observers of prompts with images and their outcome;
+    - `generate` refuses prompts that cannot be sent, resends prompts whose images the engine has lost, notifies
+      observers of prompts with images and their outcome, and has their answers judged if there is a shadow;
     - `check_admission` refuses requests that could never be admitted.
     """
 
-    def __init__(self, engine_client: Any, observers: Sequence[Observer], max_sequences: int) -> None:
+    def __init__(
+        self, engine_client: Any, observers: Sequence[Observer], max_sequences: int, shadow: Shadow | None = None
+    ) -> None:
         self._engine = engine_client
         self._max_sequences = max_sequences
         self._observers = observers
+        self._shadow = shadow
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -49,7 +53,10 @@ class ObservedEngine:
         if record is None or not record.account.media:
             return outputs
         length, arrival_time = len(prompt["prompt_token_ids"]), prompt.get("arrival_time", 0.0)
-        return self._observe(outputs, PromptRecord(request_id, record.account, length, arrival_time))
+        observed = self._observe(outputs, PromptRecord(request_id, record.account, length, arrival_time))
+        if self._shadow is None:
+            return observed
+        return self._shadow.follow(observed, prompt, sampling_params, request_id, kwargs.get("lora_request"))
 
     async def _send(
         self, prompt: Any, sampling_params: Any, request_id: str, kwargs: dict[str, Any]

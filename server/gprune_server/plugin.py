@@ -30,6 +30,9 @@ from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
 from gprune_server.api.visual_tokens import VisualTokens
+from gprune_server.choosing.headers import PruneHeaders
+from gprune_server.choosing.presets import serve_presets
+from gprune_server.choosing.settings import ChoosingSettings
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
 from gprune_server.guard.authentication import Authentication
@@ -45,6 +48,8 @@ from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
 from gprune_server.observe.tracing import annotate_spans
+from gprune_server.pressure import watch_pressure
+from gprune_server.shadow.shadow import start_shadow
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
@@ -104,6 +109,8 @@ def _add_middleware(app: FastAPI) -> None:
         StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
     )
     app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
+    if ChoosingSettings.load().prune_headers:
+        app.add_middleware(PruneHeaders)
     app.add_middleware(Drain, in_flight=in_flight)
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
     app.state.args.middleware = [*app.state.args.middleware, *OUTERMOST]
@@ -123,10 +130,14 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
     limit = shared_limits().max_request_sequences
     renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
-    renderer.policy = start_policy(settings, engine_client, metrics)
+    pressure = watch_pressure(engine_client, settings.adaptive_waiting_requests)
+    shadow = start_shadow(settings, engine_client, pressure)
+    ceiling = None if shadow is None else shadow.ceiling
+    renderer.policy = start_policy(settings, pressure, metrics, None if ceiling is None else ceiling.ratio)
     renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
-    engine = ObservedEngine(engine_client, _observers(settings, metrics), limit)
+    renderer.presets = serve_presets(state.openai_serving_models, settings)
+    engine = ObservedEngine(engine_client, _observers(settings, metrics), limit, shadow)
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)
     state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())

@@ -4,8 +4,10 @@ import os
 from argparse import SUPPRESS, Namespace
 from importlib.metadata import entry_points
 
+from gprune_server.choosing.settings import ChoosingSettings
 from gprune_server.dtype import default_dtype
 from gprune_server.guard.limits import Limits
+from gprune_server.shadow.settings import ShadowSettings
 from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
 
 PLUGIN_NAME = "gprune"
@@ -13,6 +15,8 @@ LEAKS = "ignore:resource_tracker:UserWarning"
 """A filter of warnings, as `PYTHONWARNINGS` takes it."""
 GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune": (PruneSettings, "Visual token pruning."),
+    "gprune-choosing": (ChoosingSettings, "Pruning of requests whose body says nothing of it."),
+    "gprune-shadow": (ShadowSettings, "Judging answers by the unpruned model."),
     "gprune-limits": (Limits, "Limits on client requests."),
 }
 """Flag groups by the name that `--help=NAME` takes."""

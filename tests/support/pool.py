@@ -4,39 +4,45 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.support.questions import SHADOW_FRACTION
 from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Server
 
 DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "models" / "llava"
 STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
+PRESETS = Path(__file__).parent / "presets.yaml"
 KEY = ("--api-key", API_KEY)
+SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
+"""So small a share that only requests with the id of `questions.chosen_id` are judged."""
 
 DEFAULT, STOCK, DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
     *("default", "stock", "demo", "guarded", "limited"),
     *("small", "tensor", "data"),
 )
 RECIPES: Mapping[str, Recipe] = {
-    # Default settings and caches, and responses are stored.
+    # Default settings and caches, responses are stored, and answers to chosen requests are judged.
     DEFAULT: Recipe(
-        (*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all"),
+        (*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all", *SHADOW),
         environment={"VLLM_ENABLE_RESPONSES_API_STORE": "1"},
     ),
     # vLLM without the plugin, scheduled like the default server.
     STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
     # The demo model, as `make serve` serves it, with a key.
-    DEMO: Recipe((*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)),
+    DEMO: Recipe(
+        (*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY, *SHADOW)
+    ),
     # `vllm serve` with the plugin, limits from the environment, and room for two requests.
     GUARDED: Recipe(
         (*ONE_PROCESS, *KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),
         STOCK_SERVE,
         {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
     ),
-    # All that an operator can set about ratios and methods, with traces exported at once.
+    # All that an operator can set about ratios and methods, presets and headers among it, with traces exported at once.
     LIMITED: Recipe(
         (
             *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
-            *("--max-num-batched-tokens", "256"),
+            *("--max-num-batched-tokens", "256", "--prune-presets", str(PRESETS), "--prune-headers"),
         ),
         environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),

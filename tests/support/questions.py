@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any
 
 from PIL import Image
 
+from gprune_server.shadow.choice import is_chosen
 from tests.support.photos import data_url
 from tests.support.servers import MODEL, Server
 
 QUESTION = "What do you see?"
+SHADOW_FRACTION = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,13 @@ def ask(
         cached_tokens=(details.cached_tokens or 0) if details else 0,
         visual_tokens=(usage.model_extra or {}).get("visual_tokens"),
     )
+
+
+@cache
+def chosen_id() -> str:
+    """A `request_id` of a chat whose answer is judged by a server with `pool.SHADOW`."""
+    ids = (f"judged-{number}" for number in count())
+    return next(each for each in ids if is_chosen(f"chatcmpl-{each}", SHADOW_FRACTION))
 
 
 def same(left: Answer, right: Answer, tolerance: float = 1e-3) -> bool:

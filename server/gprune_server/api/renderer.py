@@ -1,6 +1,8 @@
 """Renderer of prompts, which validates the pruning fields of requests and passes them to the processor."""
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
@@ -9,12 +11,14 @@ from vllm.renderers.online_renderer import OnlineRenderer
 
 from gprune_server.adaptive import AdaptivePolicy
 from gprune_server.api.context import CURRENT_REQUEST
+from gprune_server.choosing.headers import HEADER_FIELDS
+from gprune_server.choosing.precedence import first_given
 from gprune_server.errors import MALFORMED
 from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
-from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, PruneRefusal, resolve_request, source_of
+from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, RATIO_KEY, PruneRefusal, resolve_request, source_of
 from gprune_vllm.settings import PruneSettings
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -23,19 +27,21 @@ OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 class PruneRenderer(OnlineRenderer):
     """Changes against `vllm.renderers.online_renderer.OnlineRenderer` (vLLM 0.32):
 
-    - pruning fields are validated and passed to the multimodal processor; clients still cannot send other
-      `mm_processor_kwargs` unless the operator trusts them;
+    - pruning fields of the body, the headers or the model's preset are validated and passed to the processor;
+      clients still cannot send other `mm_processor_kwargs` unless the operator trusts them;
     - visual tokens of each prompt are recorded for the usage of the response, and refusals are counted;
     - if kept tokens keep their original positions, output ends before the positions run out;
     - requests for more than `max_sequences` sequences are refused, and text that stands for an image.
 
     Attributes:
         placeholders: text and tokens that stand for an image; None if there are none.
+        presets: pruning fields by the name of a model that stands for them.
         policy: chooses the ratio of requests that set neither ratio nor budget; None if the default applies.
     """
 
     placeholders: Placeholders | None = None
     policy: AdaptivePolicy | None = None
+    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
         self._trust_client = bool(kwargs.pop("trust_request_mm_kwargs", False))
@@ -71,9 +77,13 @@ class PruneRenderer(OnlineRenderer):
 
     def _processor_kwargs(self, request: Any) -> dict[str, Any] | None:
         """Return processor arguments with the pruning fields, validated even if the request has no image."""
-        fields = {field: getattr(request, field, None) for field in FIELDS}
-        given = {field: value for field, value in fields.items() if value is not None}
         client_kwargs: dict[str, Any] | None = request.mm_processor_kwargs
+        given = first_given(
+            {field: getattr(request, field, None) for field in FIELDS},
+            {field: (client_kwargs or {}).get(field) for field in FIELDS},
+            HEADER_FIELDS.get(),
+            self.presets.get(request.model, {}),
+        )
         if given:
             resolve_request(self._settings, given)
         if not given and self.policy is None:
@@ -93,9 +103,16 @@ class PruneRenderer(OnlineRenderer):
             request.mm_processor_kwargs = client_kwargs
 
     async def _render_again(
-        self, request: Any, processor_kwargs: dict[str, Any] | None, *args: Any, **kwargs: Any
+        self,
+        request: Any,
+        processor_kwargs: dict[str, Any] | None,
+        *args: Any,
+        unpruned: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Render with the data of all images, as vLLM does when the engine's cache is not used."""
+        if unpruned:
+            processor_kwargs = {**(request.mm_processor_kwargs or {}), RATIO_KEY: 0}
         whole = kwargs | {"skip_mm_cache": True}
         _, (engine_input,) = await self._render(request.model_copy(), processor_kwargs, *args, **whole)
         return engine_input

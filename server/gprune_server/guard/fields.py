@@ -37,6 +37,7 @@ def check_fields(route: APIRoute, body: dict[str, Any]) -> None:
     Raises:
         VLLMValidationError: it would; the error names the field.
     """
+    _check_nested(body)
     known = _known(route, body)
     for field in body.keys() - known:
         if body[field] not in EMPTY and (field in Prunable.model_fields or _carries_media(field, body[field])):
@@ -45,6 +46,18 @@ def check_fields(route: APIRoute, body: dict[str, Any]) -> None:
         _check_parts(field, body[field])
     if BatchChatCompletionRequest in [parent for model in _models(route) for parent in model.__mro__]:
         _check_batch(body)
+
+
+def _check_nested(body: dict[str, Any]) -> None:
+    """Check that pruning fields are not inside of the argument with which OpenAI's client adds fields to a body."""
+    nested = body.get("extra_body")
+    for field in Prunable.model_fields.keys() & (nested.keys() if isinstance(nested, dict) else ()):
+        raise VLLMValidationError(
+            f"{field} is inside extra_body, without effect. Send {field} as a field of the body itself. OpenAI's "
+            "Python client does so with extra_body as an argument of the call; without that client, there is no "
+            "extra_body.",
+            parameter=f"extra_body.{field}",
+        )
 
 
 def _check_parts(field: str, value: Any) -> None:

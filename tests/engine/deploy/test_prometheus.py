@@ -12,8 +12,9 @@ from tests.support.deploy.metric_table import rows
 from tests.support.deploy.prometheus import Prometheus, run_prometheus
 from tests.support.deploy.promql import matched_labels, metrics, without_thresholds
 from tests.support.photos import china, flower
-from tests.support.questions import ask, messages
+from tests.support.questions import ask, chosen_id, messages
 from tests.support.servers import MODEL, Server
+from tests.support.waiting import wait_until
 
 OTHER_EXPORTERS = {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"}  # no GPU is scraped here
 OF_PROMETHEUS = {"up"}
@@ -37,7 +38,7 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def send_traffic(server: Server) -> None:
-    """Every ratio bucket, two images, text alone, a stream, and requests that are refused."""
+    """Every ratio bucket, two images, text alone, a stream, an answer that is judged, and requests that are refused."""
     for ratio in (None, 0, 0.2, 0.5, 0.7, 0.9):
         ask(server, [china()], ratio, max_tokens=4)
     ask(server, [china(), flower()], 0.7, max_tokens=4)
@@ -46,6 +47,9 @@ def send_traffic(server: Server) -> None:
         model=MODEL, messages=messages([flower()]), max_tokens=4, stream=True, extra_body={"prune_ratio": 0.5}
     )
     assert list(stream)
+    before = server.total("gprune_shadow_total")
+    ask(server, [china()], 0.7, max_tokens=4, request_id=chosen_id())
+    wait_until(lambda: server.total("gprune_shadow_total") > before)
     refused = server.post("/v1/chat/completions", {"model": MODEL, "messages": messages([china()]), "prune_ratio": 2})
     assert refused.status_code == 400
     assert server.post("/v1/chat/completions", {}).status_code == 400

@@ -1,27 +1,18 @@
-"""The controller keeps its bounds, rises at once, falls slowly, and never flaps. vLLM's statistics become pressure."""
+"""The controller keeps its bounds, rises at once, falls slowly, and never flaps."""
 
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vllm.v1.metrics.loggers import StatLoggerManager
-from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
 from gprune_server.adaptive import (
-    EXPIRY,
     HOLD,
-    KV_CACHE_BUSY,
-    KV_CACHE_FULL,
     LEVELS,
     MARGIN,
     Controller,
-    EnginePressure,
     State,
-    pressure_of,
 )
-
-# The controller
 
 percents = st.integers(0, 99).map(lambda percent: percent / 100)
 bounds = st.tuples(percents, percents).map(sorted)
@@ -122,88 +113,3 @@ def test_a_queue_under_overload_stays_short_and_quality_comes_back() -> None:
         longest = max(longest, waiting)
     assert 2 < longest < full
     assert (waiting, state) == (0, State())
-
-
-# Pressure
-
-
-class Clock:
-    """Shows the time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def pressure(clock: Clock) -> EnginePressure:
-    return EnginePressure(8, clock)
-
-
-def waiting(requests: int, kv_cache_usage: float = 0.0) -> SchedulerStats:
-    return SchedulerStats(num_waiting_reqs=requests, kv_cache_usage=kv_cache_usage)
-
-
-def test_an_idle_engine_presses_nothing() -> None:
-    assert pressure_of(SchedulerStats(), 8) == 0
-
-
-@pytest.mark.parametrize(("requests", "expected"), [(0, 0.0), (2, 0.25), (8, 1.0), (80, 10.0)])
-def test_the_queue_presses_in_proportion(requests: int, expected: float) -> None:
-    assert pressure_of(waiting(requests), 8) == expected
-
-
-@pytest.mark.parametrize(("usage", "expected"), [(0.5, 0.0), (KV_CACHE_BUSY, 0.0), (0.875, 0.5), (KV_CACHE_FULL, 1.0)])
-def test_the_kv_cache_presses_only_when_it_is_nearly_full(usage: float, expected: float) -> None:
-    assert pressure_of(waiting(0, usage), 8) == pytest.approx(expected)
-
-
-def test_the_greater_pressure_counts() -> None:
-    assert pressure_of(waiting(2, KV_CACHE_FULL), 8) == pytest.approx(1)
-    assert pressure_of(waiting(16, KV_CACHE_BUSY), 8) == 2
-
-
-def test_running_requests_and_those_that_wait_for_something_else_do_not_count() -> None:
-    assert pressure_of(SchedulerStats(num_running_reqs=100, num_skipped_waiting_reqs=100), 8) == 0
-
-
-def test_the_engine_that_is_pressed_hardest_counts(pressure: EnginePressure, clock: Clock) -> None:
-    assert pressure.worst(clock.now) == 0
-    pressure.record(waiting(2), None, engine_idx=0)
-    pressure.record(waiting(6), None, engine_idx=1)
-    assert pressure.worst(clock.now) == 0.75
-    pressure.record(waiting(0), None, engine_idx=1)
-    assert pressure.worst(clock.now) == 0.25
-
-
-def test_steps_without_statistics_change_nothing(pressure: EnginePressure, clock: Clock) -> None:
-    pressure.record(waiting(4), IterationStats())
-    pressure.record(None, IterationStats(), MultiModalCacheStats())
-    assert pressure.worst(clock.now) == 0.5
-
-
-def test_statistics_that_are_old_say_nothing(pressure: EnginePressure, clock: Clock) -> None:
-    pressure.record(waiting(8), None, engine_idx=0)
-    clock.now += EXPIRY / 2
-    pressure.record(waiting(4), None, engine_idx=1)
-    assert pressure.worst(clock.now + EXPIRY / 2 - 0.1) == 1
-    assert pressure.worst(clock.now + EXPIRY / 2) == 0.5
-    assert pressure.worst(clock.now + EXPIRY) == 0
-
-
-def test_vllms_manager_hands_statistics_on(pressure: EnginePressure, clock: Clock) -> None:
-    manager = object.__new__(StatLoggerManager)  # its own loggers need an engine's configuration
-    manager.stat_loggers = [pressure]
-    manager.record(waiting(8), IterationStats(), MultiModalCacheStats(), engine_idx=3)
-    manager.log()
-    manager.log_engine_initialized()
-    manager.record_sleep_state(1, 1)
-    manager.record_admission_rejection("max_num_queued_reqs")
-    assert pressure.worst(clock.now) == 1

@@ -11,6 +11,7 @@ from gprune_server.adaptive import AdaptivePolicy, start_policy
 from gprune_server.api.context import CURRENT_REQUEST, RequestRecord
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.observe.metrics import PruneMetrics
+from gprune_server.pressure import watch_pressure
 from gprune_vllm.adapter.refusal import ADAPTIVE_KEY
 from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
@@ -42,7 +43,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def policy(engine: Engine, registry: CollectorRegistry) -> AdaptivePolicy:
-    started = start_policy(ADAPTIVE, engine, metrics(ADAPTIVE, registry))
+    started = start_policy(ADAPTIVE, watch_pressure(engine, 8), metrics(ADAPTIVE, registry))
     assert started is not None
     return started
 
@@ -82,15 +83,14 @@ async def test_the_ratio_is_exposed_while_no_request_comes(
 
 def test_a_fixed_ratio_needs_no_policy(engine: Engine, registry: CollectorRegistry) -> None:
     settings = PruneSettings(default_prune_ratio=0.5)
-    assert start_policy(settings, engine, metrics(settings, registry)) is None
-    assert engine.logger_manager.stat_loggers == []
+    assert start_policy(settings, watch_pressure(engine, 8), metrics(settings, registry)) is None
     assert exposed(registry) == 0.5
 
 
 def test_an_engine_without_statistics_is_refused(engine: Engine, registry: CollectorRegistry) -> None:
     engine.logger_manager = None
     with pytest.raises(ValueError, match=r"--prune-policy adaptive .* without --disable-log-stats"):
-        start_policy(ADAPTIVE, engine, metrics(ADAPTIVE, registry))
+        start_policy(ADAPTIVE, watch_pressure(engine, 8), metrics(ADAPTIVE, registry))
 
 
 @pytest.mark.parametrize("asked", [{"prune_ratio": 0.0}, {"prune_ratio": 0.3}, {"visual_token_budget": 9}])

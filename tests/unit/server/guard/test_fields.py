@@ -142,3 +142,16 @@ def test_media_where_no_media_is_read_is_refused(path: str, field: str, turns: l
 def test_media_in_parts_of_their_own_pass(turns: Any) -> None:
     for path, field in ((CHAT, "messages"), (RESPONSES, "input"), (MESSAGES, "messages")):
         check_fields(route(path), {field: turns})
+
+
+@pytest.mark.parametrize("path", [*TYPES, INVOCATIONS])
+@pytest.mark.parametrize("field", ["prune_ratio", "visual_token_budget", "prune_method"])
+def test_pruning_fields_inside_extra_body_are_refused_everywhere(path: str, field: str) -> None:
+    with pytest.raises(VLLMValidationError, match=rf"{field} as a field of the body itself") as refused:
+        check_fields(route(path), {"model": "m", "extra_body": {field: 0.5}})
+    assert refused.value.parameter == f"extra_body.{field}"
+
+
+@pytest.mark.parametrize("nested", [{}, {"top_k": 3}, "prune_ratio", None, ["prune_ratio"]])
+def test_other_nested_fields_are_ignored_as_vllm_ignores_them(nested: Any) -> None:
+    check_fields(route(CHAT), {"model": "m", "messages": [], "extra_body": nested})
