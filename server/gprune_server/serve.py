@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from gprune_server.dtype import default_dtype
 from gprune_server.guard.limits import Limits
 from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
+from gprune_vllm.termination import exit_at_signals
 
 PLUGIN_NAME = "gprune"
 LEAKS = "ignore:resource_tracker:UserWarning"
@@ -22,6 +23,7 @@ LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "sh
 
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
+    exit_at_signals()
     enable_plugins()  # first, because vLLM reads the plugins while building its parser
     hide_leaks()
 
