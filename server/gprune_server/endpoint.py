@@ -13,7 +13,7 @@ def create() -> Any:
         from gprune_server.plugin import GPruneEndpointPlugin
     except Exception as error:
         raise SystemExit(
-            f"VLLM_PLUGINS names gprune, but its server cannot be loaded: {error!r}. Install gprune-vllm with all of its "
+            f"VLLM_PLUGINS names gprune, but its server cannot be loaded: {error!r}. Install gprune-vllm with its "
             "packages, or leave gprune out of VLLM_PLUGINS to serve without pruning and without its limits."
         ) from error
     return GPruneEndpointPlugin()
