@@ -42,4 +42,5 @@ cat "$scratch/lmms-eval" >>"$scratch/lmms.txt"
 echo setuptools >"$scratch/build.in"
 compile "$scratch/build.txt" --generate-hashes --constraints "$scratch/shared" "$scratch/build.in"
 compile "$scratch/checkov.txt" --generate-hashes scripts/locks/checkov.in
+compile "$scratch/cluster.txt" --generate-hashes --no-deps scripts/locks/cluster.in
 mv "$scratch"/*.txt scripts/locks

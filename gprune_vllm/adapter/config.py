@@ -8,6 +8,7 @@ from vllm.transformers_utils.config import uses_mrope
 from gprune_vllm.adapter.timing import create_metrics_directory
 from gprune_vllm.families import family_of
 from gprune_vllm.settings import PruneSettings
+from gprune_vllm.termination import exit_while_starting
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
@@ -41,6 +42,7 @@ class PruningConfig(VerifyAndUpdateConfig):
     - lets workers show their selection, unless the operator extends them otherwise;
     - holds each step to the tower work whose memory was profiled, unless the operator names another encoder cache
       manager;
+    - lets signals end a server while it starts, from here on;
     - refuses what cannot work, by name and with the way out.
 
     Attributes:
@@ -59,6 +61,7 @@ class PruningConfig(VerifyAndUpdateConfig):
 
     @classmethod
     def verify_and_update_model_config(cls, model_config: "ModelConfig") -> None:
+        exit_while_starting()
         cls.upstream.verify_and_update_model_config(model_config)
         family = family_of(cls.architecture)
         settings = PruneSettings.load().with_methods(_methods_of(family))

@@ -79,6 +79,17 @@ def launch(
     Raises:
         LaunchError: the server stopped or did not become healthy in time.
     """
+    server = spawn(command, log, environment)
+    try:
+        wait_until_healthy(server, start_limit)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> LaunchedServer:
+    """Start `command` like `launched`, and do not wait for it. The caller must stop the server."""
     port = free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -89,13 +100,7 @@ def launch(
             env=environment,
             start_new_session=True,
         )
-    server = LaunchedServer(f"http://{HOST}:{port}", log, process)
-    try:
-        wait_until_healthy(server, start_limit)
-    except BaseException:
-        server.stop()
-        raise
-    return server
+    return LaunchedServer(f"http://{HOST}:{port}", log, process)
 
 
 def wait_until_healthy(server: LaunchedServer, start_limit: float = START_LIMIT) -> None:

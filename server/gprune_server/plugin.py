@@ -43,6 +43,7 @@ from gprune_server.guard.limits import shared_limits
 from gprune_server.guard.media import CONNECTOR_NAME, GuardedMediaConnector
 from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.structure import StructureLimit
+from gprune_server.guard.upstream_limits import apply_limits
 from gprune_server.guard.validation import fail_fast_bodies
 from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
@@ -91,6 +92,7 @@ class GPruneEndpointPlugin:
 
     async def init_state(self, engine_client: Any, state: Any, args: Namespace) -> None:
         if engine_client is not None:
+            apply_limits(engine_client)
             state.engine_client = DrainingEngine(engine_client, state.gprune_in_flight)
         state.gprune_serves = engine_client is not None and hasattr(
             engine_client.model_config.hf_config, SETTINGS_ATTRIBUTE

@@ -9,6 +9,7 @@ from gprune_server.dtype import default_dtype
 from gprune_server.guard.limits import Limits
 from gprune_server.shadow.settings import ShadowSettings
 from gprune_vllm.settings import OperatorSettings, PruneSettings, environment_name, flag_name
+from gprune_vllm.termination import exit_at_signals
 
 PLUGIN_NAME = "gprune"
 LEAKS = "ignore:resource_tracker:UserWarning"
@@ -20,12 +21,13 @@ GROUPS: dict[str, tuple[type[OperatorSettings], str]] = {
     "gprune-limits": (Limits, "Limits on client requests."),
 }
 """Flag groups by the name that `--help=NAME` takes."""
-LIMITS = {"limit_mm_per_prompt": {"image": 16}, "max_num_queued_reqs": 2048, "shutdown_timeout": 60}
-"""Defaults for flags of vLLM whose own defaults are unlimited or, for the shutdown timeout, 0 seconds."""
+SHUTDOWN_TIMEOUT = 60
+"""Seconds to finish requests at SIGTERM. vLLM's own default is 0."""
 
 
 def main() -> None:
     """Parse the command line, validate the settings, and serve."""
+    exit_at_signals()
     enable_plugins()  # first, because vLLM reads the plugins while building its parser
     hide_leaks()
 
@@ -62,14 +64,14 @@ def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # 
 
 
 def add_settings(parser: "FlexibleArgumentParser") -> None:  # type: ignore[name-defined] # noqa: F821
-    """Add a flag for each field of the settings, and set the defaults in `LIMITS`."""
+    """Add a flag for each field of the settings, and the default of `--shutdown-timeout`."""
     for title, (settings, description) in GROUPS.items():
         group = parser.add_argument_group(title, f"{description} Each flag can also be set by environment variable.")
         for name, field in settings.model_fields.items():
             text = f"{field.description} Environment: {environment_name(name)}. (default: {field.default})"
             switch = {"action": "store_true"} if field.annotation is bool else {}
             group.add_argument(flag_name(name), default=SUPPRESS, help=text.replace("%", "%%"), **switch)
-    parser.set_defaults(**LIMITS)
+    parser.set_defaults(shutdown_timeout=SHUTDOWN_TIMEOUT)
 
 
 def report_dtype(args: Namespace) -> None:

@@ -15,7 +15,7 @@ from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
 from gprune_server.guard.authentication import OPEN
 from gprune_server.guard.limits import Limits
-from gprune_server.serve import LIMITS
+from gprune_server.guard.upstream_limits import MAX_IMAGES, MAX_REQUESTS
 from gprune_vllm.settings import PruneSettings, flag_name
 from tests.support import pool
 from tests.support.image import build_wheel
@@ -169,8 +169,8 @@ def test_table_of_settings_has_no_flag_that_does_not_exist() -> None:
 def test_every_limit_is_in_the_table_with_its_default() -> None:
     for name, field in Limits.model_fields.items():
         assert f"| `{flag_name(name)}` | {default_text(field.default)} |" in SECURITY
-    assert f"| `--limit-mm-per-prompt` | {LIMITS['limit_mm_per_prompt']['image']} images" in SECURITY
-    assert f"| `--max-num-queued-reqs` | {LIMITS['max_num_queued_reqs']} with" in SECURITY
+    assert f"| `--limit-mm-per-prompt` | {MAX_IMAGES} images" in SECURITY
+    assert f"| `--max-num-queued-reqs` | {MAX_REQUESTS} |" in SECURITY
 
 
 def test_open_paths_are_named() -> None:

@@ -12,7 +12,7 @@ import httpx
 import openai
 import psutil
 
-from gprune_server.launch import LaunchedServer, launch
+from gprune_server.launch import LaunchedServer, launch, spawn
 
 START_LIMIT = 600  # seconds; a start takes about 40 on two idle cores
 MODEL = "tiny"
@@ -80,8 +80,14 @@ class Recipe:
     def start(self, model: Path, log: Path) -> Server:
         """Serve the model with its output in `log`; the caller closes the server."""
         STARTED.append(str(log))
-        command = [*self.command, str(model), *COMMON, *self.arguments]
-        return Server.of(launch(command, log, server_environment(self.environment), START_LIMIT))
+        return Server.of(launch(self._command(model), log, server_environment(self.environment), START_LIMIT))
+
+    def spawn(self, model: Path, log: Path) -> LaunchedServer:
+        """Start to serve the model, like `start`, and do not wait until it can answer; the caller stops it."""
+        return spawn(self._command(model), log, server_environment(self.environment))
+
+    def _command(self, model: Path) -> list[str]:
+        return [*self.command, str(model), *COMMON, *self.arguments]
 
 
 @contextmanager

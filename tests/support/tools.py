@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,14 +44,14 @@ def require(name: str, environment: Mapping[str, str] = os.environ) -> str:
     return path
 
 
-@cache
 def kubectl() -> str:
-    """The path of a kubectl that reads today's kustomizations. Without it tests are skipped, in CI as well: Debian 12's
-    is too old, and no package registry has another."""
-    program = find("kubectl")
-    if program is None or "Kustomize Version" not in run(program, "version", "--client").stdout:
-        pytest.skip("there is no kubectl of 1.24 or newer, which the kustomizations need")
-    return program
+    """The path of kubectl: the one of the set-up, since each version renders something else."""
+    return require(f"{TOOLS}/kubectl")
+
+
+def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the helm of the set-up."""
+    return run(require(f"{TOOLS}/helm"), *arguments)
 
 
 def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -91,6 +91,8 @@ def test_stock_servers_with_the_plugin_are_guarded(guarded_server: Server) -> No
     large = picture(photos.data_url(photos.generated(100, 51)))
     assert "--max-image-pixels" in refusal(server.post(CHAT, large), 400)["message"]
     refusal(server.post(CHAT, picture("x" * 100_000)), 413)
+    many = server.post(CHAT, {"model": MODEL, "messages": messages([PHOTO] * 17)})
+    assert "At most 16 image" in refusal(many, 400)["message"]
     assert ask(server, [PHOTO], 0.5)
 
 

@@ -78,6 +78,7 @@ GRAFANA_DASHBOARDS = closed(
 # Of a dashboard's table; Grafana's library does not look into it.
 TRANSFORMATION = closed(id={"const": "organize"}, options=closed(excludeByName={"type": "object"}))
 
+SECRET_KEY = closed(secretName=STRING, secretKey=STRING)
 PRODUCTION_STACK = closed(
     servingEngineSpec=closed(
         runtimeClassName=TEXT,
@@ -85,6 +86,7 @@ PRODUCTION_STACK = closed(
         securityContext=POD_SECURITY,
         containerSecurityContext=SECURITY,
         startupProbe=PROBE,
+        vllmApiKey=SECRET_KEY,
         strategy=kubernetes("api.apps.v1.DeploymentStrategy"),
         serviceMonitor=closed(enabled=BOOLEAN),
         modelSpec=array(
@@ -98,6 +100,7 @@ PRODUCTION_STACK = closed(
                 requestMemory=STRING,
                 limitMemory=STRING,
                 requestGPU=COUNT,
+                hf_token=SECRET_KEY,
                 pvcStorage=STRING,
                 pvcAccessMode=array(STRING),
                 vllmConfig=closed(enablePrefixCaching=BOOLEAN, maxModelLen=COUNT, extraArgs=array(STRING)),

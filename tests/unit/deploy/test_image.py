@@ -136,7 +136,7 @@ def test_wheel_names_its_entry_points(wheel: Path) -> None:
     assert {group: dict(points[group]) for group in points.sections()} == {
         "console_scripts": {"gprune-serve": "gprune_server.serve:main"},
         "vllm.general_plugins": {"gprune": "gprune_vllm.plugin:register"},
-        "vllm.endpoint_plugins": {"gprune": "gprune_server.plugin:GPruneEndpointPlugin"},
+        "vllm.endpoint_plugins": {"gprune": "gprune_server.endpoint:create"},
     }
 
 

@@ -78,6 +78,41 @@ def test_ray_is_of_the_version_that_the_image_holds() -> None:
     assert load("ray")["spec"]["rayVersion"] == installed
 
 
+def found(document: Any, key: str) -> Iterator[Any]:
+    """What a document says under a key, wherever it stands."""
+    for name, value in document.items() if isinstance(document, dict) else enumerate(document):
+        if name == key:
+            yield value
+        if isinstance(value, dict | list):
+            yield from found(value, key)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "kserve"])  # its template has one
+def test_containers_have_more_shared_memory_than_a_cluster_gives(name: str) -> None:
+    document = load(name)
+    volumes = [volume for each in (*found(document, "volumes"), *found(document, "extraVolumes")) for volume in each]
+    (shared, *_) = [volume for volume in volumes if volume["name"] == "shared-memory"]
+    assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
+    mounts = [*found(document, "volumeMounts"), *found(document, "extraVolumeMounts")]
+    assert mounts
+    assert all({"name": "shared-memory", "mountPath": "/dev/shm"} in each for each in mounts)
+
+
+def test_kserve_chooses_the_scheme_of_its_probe() -> None:
+    (probe,) = found(load("kserve"), "startupProbe")
+    assert set(probe) == {"periodSeconds", "failureThreshold"}
+
+
+def test_production_stack_is_restricted_and_keeps_its_secrets_apart_from_those_of_the_kustomization() -> None:
+    engine = load("production-stack")["servingEngineSpec"]
+    assert engine["containerSecurityContext"]["runAsNonRoot"]
+    secrets = set(found(engine, "secretName"))
+    assert secrets == {"gprune-keys"}
+    text = (VALUES / "production-stack.yaml").read_text()
+    assert "create secret generic gprune-keys" in text
+    assert "helm install gprune-stack " in text
+
+
 def test_production_stack_does_not_turn_prefix_caching_off() -> None:
     """Its chart does, where the values do not say otherwise."""
     (model,) = load("production-stack")["servingEngineSpec"]["modelSpec"]

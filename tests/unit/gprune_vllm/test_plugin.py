@@ -1,5 +1,6 @@
 """Registration with vLLM."""
 
+import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -12,7 +13,7 @@ from vllm.model_executor.models.config import VerifyAndUpdateConfig
 
 from gprune_vllm.adapter.config import PruningConfig
 from gprune_vllm.families import MODELS, family_of
-from gprune_vllm.plugin import register
+from gprune_vllm.plugin import OVERRIDE, register
 
 ARCHITECTURE = "LlavaNextForConditionalGeneration"
 
@@ -83,13 +84,48 @@ def test_registering_does_not_import_the_model() -> None:
     } & set(loaded)
 
 
-@pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0", "0.320.0", "dev"])
-def test_another_vllm_is_refused_with_the_supported_one(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+OTHERS = ["0.31.9", "0.33.0", "1.0", "0.320.0", "dev"]
+
+
+@pytest.mark.parametrize("version", OTHERS)
+def test_another_vllm_is_refused_where_gprune_is_named(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ModelRegistry.models[ARCHITECTURE]
     monkeypatch.setattr(vllm, "__version__", version)
+    monkeypatch.setenv("VLLM_PLUGINS", "other,gprune")
     with pytest.raises(RuntimeError, match=rf"supports vLLM 0\.32\.x, but this is vLLM {version}\. .*VLLM_PLUGINS"):
         register()
     assert ModelRegistry.models[ARCHITECTURE] is before
+
+
+@pytest.mark.parametrize("version", OTHERS)
+def test_another_vllm_is_left_alone_where_gprune_is_not_named(
+    version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = ModelRegistry.models[ARCHITECTURE]
+    monkeypatch.setattr(vllm, "__version__", version)
+    monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
+    with caplog.at_level("WARNING", "vllm"):
+        register()
+    assert ModelRegistry.models[ARCHITECTURE] is before
+    assert f"this is vLLM {version}. Nothing is pruned." in caplog.text
+
+
+@pytest.mark.parametrize("named", ["gprune", None])
+def test_the_stubborn_may_try_another_vllm(
+    named: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(vllm, "__version__", "0.33.0")
+    monkeypatch.setenv(OVERRIDE, "1")
+    if named:
+        monkeypatch.setenv("VLLM_PLUGINS", named)
+    else:
+        monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
+    with caplog.at_level("WARNING", "vllm"):
+        register()
+    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.families.llava_next"
+    assert f"{OVERRIDE}=1" in caplog.text
 
 
 @pytest.mark.parametrize("version", ["0.32.0", "0.32.1", "0.32.0+cpu", "0.32.1rc1"])

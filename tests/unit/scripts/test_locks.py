@@ -44,7 +44,7 @@ def asked(lock: str) -> list[str]:
     return [line for file in files for line in file.read_text().splitlines() if not line.startswith("#")]
 
 
-@pytest.mark.parametrize("lock", ["cpu", "cuda", "test", "lmms", "checkov"])
+@pytest.mark.parametrize("lock", ["cpu", "cuda", "test", "lmms", "checkov", "cluster"])
 def test_locks_hold_what_the_project_asks_for(lock: str) -> None:
     pinned = locked(lock)
     assert asked(lock)
