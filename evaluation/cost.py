@@ -24,13 +24,18 @@ class CostModel:
 
     @classmethod
     def of(cls, checkpoint: str) -> "CostModel | None":
-        """Read the configuration of the checkpoint of this folder or name; None where it is not at hand."""
+        """Read the configuration of the checkpoint of this folder or name.
+
+        Returns:
+            None where it is not at hand, or is not a LLaVA-NeXT's: the operations of other towers are not counted.
+        """
         from transformers import AutoConfig
 
         try:
-            return cls(AutoConfig.from_pretrained(checkpoint))
+            config = AutoConfig.from_pretrained(checkpoint)
         except OSError:
             return None
+        return cls(config) if config.model_type == "llava_next" else None
 
     def plan(self, size: tuple[int, int], ratio: float) -> TokenPlan:
         """The visual tokens of a picture of `size`, height and width in pixels."""

@@ -5,9 +5,8 @@ Writes degree.json and degree.md. A threshold that joins all or nothing leaves G
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.arguments import add_model, positive
@@ -16,8 +15,9 @@ from evaluation.markdown import table
 from evaluation.provenance import provenance
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
-from evaluation.scored import scored_groups
-from gprune_vllm.methods.gprune import cosine_similarity
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -29,6 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    import torch
+
+    from evaluation.scored import scored_groups
+
     groups = scored_groups(arguments.model)
     scenes = tqdm(range(arguments.scenes), unit="picture")
     pictures = [degrees(group, arguments.thresholds) for each in scenes for group in groups(draw(make_scene(each)))]
@@ -45,7 +49,7 @@ def run(arguments: Namespace) -> None:
     print(text)
 
 
-def degrees(features: Tensor, thresholds: Sequence[float]) -> Tensor:
+def degrees(features: "Tensor", thresholds: Sequence[float]) -> "Tensor":
     """The mean degree of a group's tokens at each threshold, and the same as a share of the group.
 
     Args:
@@ -55,6 +59,10 @@ def degrees(features: Tensor, thresholds: Sequence[float]) -> Tensor:
     Returns:
         `[thresholds, 2]`, float32. A token is joined to itself.
     """
+    import torch
+
+    from gprune_vllm.methods.gprune import cosine_similarity
+
     similarity = cosine_similarity(features)
     degree = torch.stack([(similarity >= threshold).sum(dim=-1).float().mean() for threshold in thresholds])
     return torch.stack((degree, degree / len(features)), dim=-1)

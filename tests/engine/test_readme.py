@@ -13,9 +13,11 @@ from PIL import Image, ImageChops, ImageStat
 
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
+from gprune_server.choosing.settings import ChoosingSettings
 from gprune_server.guard.authentication import OPEN
 from gprune_server.guard.limits import Limits
 from gprune_server.guard.upstream_limits import MAX_IMAGES, MAX_REQUESTS
+from gprune_server.shadow.settings import ShadowSettings
 from gprune_vllm.settings import PruneSettings, flag_name
 from tests.support import pool
 from tests.support.image import build_wheel
@@ -163,7 +165,8 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 def test_table_of_settings_has_no_flag_that_does_not_exist() -> None:
     flags = re.findall(r"^\| `(--[\w-]+)` \|", SETTINGS, re.MULTILINE)
-    assert sorted(flags) == sorted(map(flag_name, PruneSettings.model_fields))
+    settings = (PruneSettings, ChoosingSettings, ShadowSettings)
+    assert sorted(flags) == sorted(flag_name(name) for each in settings for name in each.model_fields)
 
 
 def test_every_limit_is_in_the_table_with_its_default() -> None:

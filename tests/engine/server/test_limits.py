@@ -81,7 +81,9 @@ def test_too_many_sequences_are_refused(server: Server, path: str, body: dict[st
 
 
 def test_too_many_images_are_refused(server: Server) -> None:
-    answer = server.post(CHAT, {"model": MODEL, "messages": messages([PHOTO] * 17), "prune_ratio": 0.9})
+    answer = server.post(
+        CHAT, {"model": MODEL, "messages": messages([photos.generated(16, 16)] * 17), "prune_ratio": 0.9}
+    )
     assert "At most 16 image" in refusal(answer, 400)["message"]
 
 
@@ -91,7 +93,7 @@ def test_stock_servers_with_the_plugin_are_guarded(guarded_server: Server) -> No
     large = picture(photos.data_url(photos.generated(100, 51)))
     assert "--max-image-pixels" in refusal(server.post(CHAT, large), 400)["message"]
     refusal(server.post(CHAT, picture("x" * 100_000)), 413)
-    many = server.post(CHAT, {"model": MODEL, "messages": messages([PHOTO] * 17)})
+    many = server.post(CHAT, {"model": MODEL, "messages": messages([photos.generated(16, 16)] * 17)})
     assert "At most 16 image" in refusal(many, 400)["message"]
     assert ask(server, [PHOTO], 0.5)
 
