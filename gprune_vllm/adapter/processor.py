@@ -15,13 +15,13 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 from vllm.multimodal.utils import group_and_batch_mm_items
 
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
+from gprune_vllm.adapter.checks import check_budget, check_media, check_positions
 from gprune_vllm.adapter.info import SETTINGS_KEY, without_pruning
 from gprune_vllm.adapter.inputs import (
     PLAN_FIELDS,
     PlannedInputs,
     PlannedPlaceholders,
     account_of,
-    count_places,
     planned_in,
     sizes_of,
     smallest_ratio,
@@ -67,7 +67,7 @@ class PruningProcessor:
         planned.plans = self._plans(planned, planned.spec, asked)
         planned.hf_processor_mm_kwargs = without_pruning(asked) | self._canonical(planned)
         # Before anything is cached: vLLM must not take for sent to the engine what the engine never receives.
-        self._check_images(planned)
+        check_media(self.info, planned)
         result = super().apply(planned, timing_ctx)  # type: ignore[misc]
         return {**result, RECORD_KEY: PruneRecord(self._account(planned, len(result["prompt_token_ids"])))}
 
@@ -124,54 +124,6 @@ class PruningProcessor:
             amount = {BUDGET_KEY: min(spec.budget, LARGEST_BUDGET)}
         return amount | {METHOD_KEY: spec.method, SETTINGS_KEY: self.info.settings.fingerprint}
 
-    def _check_images(self, inputs: PlannedInputs) -> None:
-        """Refuse images without a place in the prompt, budgets below the limit, and prompts with too many positions."""
-        self._check_places(inputs)
-        for plan in inputs.known_plans:
-            self._check_budget(plan, inputs.spec)
-        if any(plan.pruned for plan in inputs.known_plans):
-            self._check_positions(inputs, len(inputs.prompt) + sum(plan.span - 1 for plan in inputs.known_plans))
-
-    def _check_places(self, inputs: PlannedInputs) -> None:
-        """Refuse a prompt that has fewer places for images than images. vLLM would fail on it."""
-        if isinstance(inputs.prompt, str):
-            return
-        for modality, items in inputs.mm_data_items.items():
-            places = count_places(inputs.prompt, self.info.family.placeholder(self.info, modality))
-            if places < len(items):
-                raise VLLMValidationError(
-                    f"The prompt has {len(items)} {modality}s, but places for {places}: truncate_prompt_tokens must "
-                    "not cut them off.",
-                    parameter="truncate_prompt_tokens",
-                )
-
-    def _check_budget(self, plan: TokenPlan, spec: PruneSpec) -> None:
-        """Refuse a budget that keeps fewer tokens of an image than the largest ratio does."""
-        largest_ratio = self.info.settings.max_prune_ratio
-        if spec.budget is None or largest_ratio is None:
-            return
-        at_most = PruneSpec(largest_ratio)
-        least = sum(at_most.count_kept(group.tokens) * group.copies for group in plan.groups)
-        if plan.patches_kept < least:
-            raise PruneRefusal(
-                f"visual_token_budget keeps {plan.patches_kept} of an image's {plan.patches} patch tokens. This "
-                f"server's limit of {largest_ratio} (--max-prune-ratio) keeps at least {least}.",
-                BUDGET_KEY,
-                "above_limit",
-            )
-
-    def _check_positions(self, inputs: PlannedInputs, unpruned_length: int) -> None:
-        """Refuse a prompt whose unpruned length exceeds the model's positions, where kept tokens keep theirs."""
-        limit = self.info.max_position
-        if self.info.settings.prune_positions == "original" and unpruned_length >= limit:
-            raise PruneRefusal(
-                f"The prompt's images keep their original positions when they are pruned, and its unpruned length of "
-                f"{unpruned_length} tokens exceeds the model's {limit} positions. Send fewer or smaller images, or ask "
-                "the operator to start with --prune-positions contiguous.",
-                RATIO_KEY if inputs.spec.budget is None else BUDGET_KEY,
-                "positions",
-            )
-
     def _account(self, inputs: PlannedInputs, prompt_length: int) -> VisualTokenAccount:
         """Count a prompt's visual tokens."""
         account = account_of(inputs)
@@ -181,7 +133,7 @@ class PruningProcessor:
             account = replace(account, fitting_ratio=self._fitting_ratio(inputs, prompt_length - account.kept))
         if contiguous or account.input == account.kept:
             return account
-        self._check_positions(inputs, unpruned_length)
+        check_positions(self.info, inputs, unpruned_length)
         return replace(account, output_limit=self.info.max_position - unpruned_length)
 
     def _fitting_ratio(self, inputs: PlannedInputs, text_length: int) -> float | None:
@@ -293,7 +245,7 @@ class PruningProcessor:
 
     def _planned_item(self, modality: str, size: MediaSize, output: BatchFeature, spec: PruneSpec) -> PlannedImage:
         plan = self.info.plan(modality, size, spec)
-        self._check_budget(plan, spec)
+        check_budget(self.info, plan, spec)
         return self._planned(modality, plan, output, 0, spec.method)
 
 
