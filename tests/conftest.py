@@ -27,6 +27,11 @@ MOST_STARTS = 20
 """Servers that one run of `make test` may start. CONTRIBUTING.md names it."""
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: what they hold may differ by process (an archive's time), and names must not."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the nightly tests, and have tests of one server run in one process."""
     if item.nodeid.startswith("tests/nightly"):

@@ -21,7 +21,7 @@ def encoded(kind: str) -> bytes:
 def archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as written:
-        written.writestr("a", "b")
+        written.writestr(zipfile.ZipInfo("a"), "b")
     return buffer.getvalue()
 
 
