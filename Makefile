@@ -23,10 +23,6 @@ CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 SERVED := $(MODEL)
 ifeq ($(MODEL),)
 SERVED := $(DEMO) --served-model-name gprune-demo --prune-methods all
-ifeq ($(FAMILY),qwen)
-# At 0.5 the graph of this model's tokens joins nearly all of them: evaluation/RESULTS-qwen.md.
-SERVED += --prune-threshold 0.7
-endif
 ifeq ($(BACKEND),cpu)
 # The demo model is small: compiling it, or setting gigabytes aside for it, would only delay the start.
 SERVED += --enforce-eager

@@ -76,7 +76,9 @@ class PruneSettings(OperatorSettings):
         "twice the tokens' mean length.",
     )
     prune_threshold: Annotated[float, Field(ge=-1, lt=1)] = Field(
-        THRESHOLD, description="Minimum similarity that joins two visual tokens by an edge."
+        THRESHOLD,
+        description="Minimum similarity that joins two visual tokens by an edge. Default: 0.7 for Qwen-VL, which "
+        "evaluation/qwen/RESULTS.md compares with others, and 0.5 for all other models.",
     )
     prune_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         TEMPERATURE, description="Temperature of the softmax over edges. 'none' gives the paper's literal Algorithm 1."
@@ -161,6 +163,11 @@ class PruneSettings(OperatorSettings):
                 raise ValueError(f"{flag} {name!r} is unknown{_aside(name)}. Choose one of {', '.join(registered)}.")
         spelled = ",".join(registered) if ALL_METHODS in self.methods else self.prune_methods
         return self.model_copy(update={"prune_methods": spelled})
+
+    def with_threshold(self, threshold: float) -> "PruneSettings":
+        """Use this threshold if the operator sets none."""
+        own = "prune_threshold" in self.model_fields_set
+        return self if own else self.model_copy(update={"prune_threshold": threshold})
 
     def resolve(
         self,

@@ -64,7 +64,7 @@ class PruningConfig(VerifyAndUpdateConfig):
         exit_while_starting()
         cls.upstream.verify_and_update_model_config(model_config)
         family = family_of(cls.architecture)
-        settings = PruneSettings.load().with_methods(_methods_of(family))
+        settings = PruneSettings.load().with_methods(_methods_of(family)).with_threshold(family.threshold)
         hf_config = model_config.hf_config
         family.check(hf_config)
         _check_processor_kwargs(model_config)

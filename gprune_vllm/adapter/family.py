@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gprune_vllm.adapter.attention import TowerAttention
+from gprune_vllm.defaults import THRESHOLD
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 
 
@@ -33,11 +34,13 @@ class Family(ABC):
     Attributes:
         groups: names of the groups of a plan, in order.
         modalities: what the family prunes, "image" first.
+        threshold: similarity that joins two tokens, where the operator sets no `--prune-threshold`.
         scored_in_tower: whether the module whose input is scored belongs to what encoder data parallelism divides.
     """
 
     groups: ClassVar[tuple[str, ...]]
     modalities: ClassVar[tuple[str, ...]] = ("image",)
+    threshold: ClassVar[float] = THRESHOLD
     scored_in_tower: ClassVar[bool] = False
 
     @property

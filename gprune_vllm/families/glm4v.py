@@ -30,6 +30,8 @@ class Glm4V(Qwen2VL):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
+    # Its graph was not measured.
+    threshold: ClassVar[float] = Family.threshold
 
     def resized(self, info: Any, modality: str, size: MediaSize, kwargs: Mapping[str, object]) -> MediaSize:
         processor = info.get_image_processor(**kwargs)

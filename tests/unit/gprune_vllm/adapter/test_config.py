@@ -86,6 +86,16 @@ def test_settings_travel_on_the_configuration(geometry: Geometry, monkeypatch: p
     assert settings.methods == ("gprune", "tome", "random")
 
 
+@pytest.mark.parametrize(("hook", "own"), [(HOOK, 0.5), (QWEN, 0.7)], ids=["LLaVA-NeXT", "Qwen"])
+def test_a_threshold_is_that_of_the_operator_or_else_of_the_family(
+    hook: Hook, own: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SMALL.config() if hook is HOOK else Qwen3VLConfig()
+    assert settings_of(verified(config, hook=hook)).prune_threshold == own
+    monkeypatch.setenv("GPRUNE_PRUNE_THRESHOLD", "0.5")
+    assert settings_of(verified(config, hook=hook)).prune_threshold == 0.5
+
+
 def test_all_methods_are_spelled_out_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPRUNE_PRUNE_METHODS", "all")
     monkeypatch.setenv("GPRUNE_PRUNE_METHOD", "tome")
