@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.cell import RATIOS
+from evaluation.demo import DEMO_MODEL
 
 if TYPE_CHECKING:
     from evaluation.service import Service
 
-DEMO_MODEL = Path(__file__).parent / "demo" / "models" / "llava"
 SCENES = 200
 """Scenes that a table is measured on, with about seven questions each."""
 QUICK_SCENES = 10

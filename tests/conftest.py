@@ -103,6 +103,12 @@ def demo_server(server_pool: ServerPool) -> Server:
 
 
 @pytest.fixture(scope="module")
+def qwen_demo_server(server_pool: ServerPool) -> Server:
+    """The Qwen3-VL demo model as `gprune-demo`, with every method it offers, the playground and a key."""
+    return server_pool.get(pool.QWEN_DEMO)
+
+
+@pytest.fixture(scope="module")
 def guarded_server(server_pool: ServerPool) -> Server:
     """`vllm serve` with the plugin, limits from the environment, and room for two requests."""
     return server_pool.get(pool.GUARDED)

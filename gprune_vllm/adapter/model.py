@@ -126,8 +126,7 @@ class PruningModel:
         Yields:
             A function that returns what the tower attended to, by name, with a value for each of its units.
         """
-        needed = self._needs_attention([self.method_of(image) for image in planned if image.plan.pruned])
-        if not needed or self.tower_attention is None:
+        if not self._watches(planned) or self.tower_attention is None:
             yield dict
             return
         with self.tower_attention.watching():
@@ -188,12 +187,16 @@ class PruningModel:
         Args:
             kwargs: a batch of this image alone.
         """
-        _, (features, *_), (seen, *_) = self._watched(planned, **kwargs)
+        most_watched = max(planned, key=lambda image: self._watches([image]))
+        _, (features,), (seen,) = self._watched([most_watched], **kwargs)
         return features, seen
 
     def method_of(self, image: PlannedImage) -> str:
         """Name the selection method of an image."""
         return self.settings.methods[image.method]
+
+    def _watches(self, planned: Sequence[PlannedImage]) -> bool:
+        return self._needs_attention([self.method_of(image) for image in planned if image.plan.pruned])
 
     def _needs_attention(self, methods: Sequence[str]) -> bool:
         return any(needs_attention(method) for method in methods)

@@ -9,19 +9,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from openai import OpenAI
 
+from evaluation.demo import DEMO_MODEL
 from loadtest import servers
 from loadtest.benchmarks.timing import add_measurement, in_rounds, once
 from loadtest.images import generated
 from loadtest.reporting import as_json, durations, percents, plots, ratio, table, write_report
 from loadtest.target import reach
 
-DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "models" / "llava"
 ARGUMENTS = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0", "--max-num-seqs", "8")
 STOCK, OURS = "stock", "ours"
 TEXT, PICTURE, RATIO_0 = "text", "picture", "picture, prune_ratio 0"

@@ -8,6 +8,7 @@ SERVERS = {
     "server": pool.DEFAULT,
     "stock_server": pool.DEFAULT,  # most of its tests have both
     "demo_server": pool.DEMO,
+    "qwen_demo_server": pool.QWEN_DEMO,
     "guarded_server": pool.GUARDED,
     "limited_server": pool.LIMITED,
     "small_server": pool.SMALL,

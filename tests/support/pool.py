@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from evaluation.demo import MODELS
 from tests.support.questions import SHADOW_FRACTION
 from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Server
 
-DEMO_MODEL = Path(__file__).parents[2] / "evaluation" / "demo" / "models" / "llava"
 STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
 PRESETS = Path(__file__).parent / "presets.yaml"
@@ -15,10 +15,14 @@ KEY = ("--api-key", API_KEY)
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
 
-DEFAULT, STOCK, DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
-    *("default", "stock", "demo", "guarded", "limited"),
+DEFAULT, STOCK, DEMO, QWEN_DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
+    *("default", "stock", "demo", "qwen-demo", "guarded", "limited"),
     *("small", "tensor", "data"),
 )
+DEMOS = {DEMO: MODELS / "llava", QWEN_DEMO: MODELS / "qwen"}
+"""What the servers of demo models serve."""
+DEMO_OPTIONS = (*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)
+"""As `make serve` serves a demo model, with a key."""
 RECIPES: Mapping[str, Recipe] = {
     # Default settings and caches, responses are stored, and answers to chosen requests are judged.
     DEFAULT: Recipe(
@@ -27,10 +31,8 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     # vLLM without the plugin, scheduled like the default server.
     STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
-    # The demo model, as `make serve` serves it, with a key.
-    DEMO: Recipe(
-        (*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY, *SHADOW)
-    ),
+    DEMO: Recipe((*DEMO_OPTIONS, *SHADOW)),
+    QWEN_DEMO: Recipe(DEMO_OPTIONS),
     # `vllm serve` with the plugin, limits from the environment, and room for two requests.
     GUARDED: Recipe(
         (*ONE_PROCESS, *KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),
@@ -67,7 +69,7 @@ class ServerPool:
     The default server stays for as long as the pool, with one other beside it: each takes gigabytes.
 
     Args:
-        checkpoint: what all servers but the demo model's serve.
+        checkpoint: what all servers but those of demo models serve.
         folder: where logs go.
     """
 
@@ -82,8 +84,7 @@ class ServerPool:
             self._stop({*self._running} - {DEFAULT})
             recipe = RECIPES[name]
             recipe = Recipe((*recipe.arguments, *arguments), recipe.command, recipe.environment)
-            model = DEMO_MODEL if name == DEMO else self._checkpoint
-            self._running[name] = recipe.start(model, self._folder / f"{name}.log")
+            self._running[name] = recipe.start(DEMOS.get(name, self._checkpoint), self._folder / f"{name}.log")
         return self._running[name]
 
     def take(self, name: str) -> Server:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.pool import DEMO_MODEL
+from evaluation.demo import DEMO_MODEL
 from tests.support.servers import GPRUNE_SERVE, ONE_PROCESS, START_LIMIT, STOCK_SERVE, Recipe
 from tests.support.waiting import HANG, wait_until
 

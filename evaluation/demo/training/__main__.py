@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from evaluation.demo import MODELS
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.families import FAMILIES
@@ -24,8 +25,6 @@ from evaluation.scenes.scene import SMALL_GRIDS
 
 SEED = 0
 FOLDER = Path(".cache/training")
-MODELS = Path(__file__).parents[1] / "models"
-"""A folder for each family."""
 
 
 def train_tower(arguments: argparse.Namespace) -> None:

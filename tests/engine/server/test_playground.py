@@ -131,6 +131,20 @@ def test_a_newcomer_sees_the_effect_of_the_ratio(visit: Visit) -> None:
     page.screenshot(path=SCREENSHOTS / "playground.png", full_page=True)
 
 
+def test_a_model_whose_tokens_are_one_group_is_shown_too(context: BrowserContext, qwen_demo_server: Server) -> None:
+    page = Visit(context.new_page(), qwen_demo_server.url).open_with_key()
+    choose(page)
+    slide(page, 0)
+    before = dark_fraction(page, "image")
+    slide(page, 0.7)
+    assert kept(page) < 0.35 * int(page.locator("#total").inner_text().split()[2])
+    assert dark_fraction(page, "image") > before + 0.4
+    page.get_by_role("button", name="Ask both ways").click()
+    expect(page.locator("#pruned-answer")).to_have_text("PEZZU")
+    expect(page.locator("#full-answer")).to_have_text("PEZZU")
+    expect(page.locator("#pruned-facts")).to_contain_text(str(kept(page)))
+
+
 def test_methods_are_those_of_the_server_and_change_what_stays(visit: Visit) -> None:
     page = visit.open_with_key()
     choose(page, "shapes")

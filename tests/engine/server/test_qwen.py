@@ -112,7 +112,7 @@ def test_limits_of_pixels_in_a_request_are_followed(qwen: Server) -> None:
 
 
 def test_kept_tokens_of_images_and_videos_are_shown(qwen: Server) -> None:
-    body = {"images": [photos.data_url(photos.china())], "videos": [frames_url(FRAMES)], "prune_ratio": 0.5}
+    body = {"images": [photos.data_url(photos.china())], "videos": [frames_url(FRAMES)], "prune_ratio": [0.5, 0.9]}
     answer = qwen.post("/v1/visual_tokens", body | {"scores": True})
     assert answer.status_code == 200, answer.text
     image, video = answer.json()["data"]

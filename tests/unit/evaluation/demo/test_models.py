@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 import torch
 
+from evaluation.demo import MODELS
 from evaluation.demo.training import conversation
-from evaluation.demo.training.__main__ import MODELS
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.decoder import Reader
 from evaluation.demo.training.families import FAMILIES

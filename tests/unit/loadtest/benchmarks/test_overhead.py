@@ -3,7 +3,6 @@
 import random
 
 from loadtest.benchmarks.overhead import (
-    DEMO_MODEL,
     PICTURE,
     RATIO_0,
     TEXT,
@@ -31,7 +30,3 @@ def test_the_report_tells_by_how_much_longer_ours_takes() -> None:
     for kind in found:
         assert f"| {kind} | 100 ms (100 ms to 100 ms) | 103 ms (103 ms to 103 ms) | 3.0 % (3.0 % to 3.0 %) |" in text
     assert [axes.get_title() for axes in draw(found).axes] == list(found)
-
-
-def test_the_demo_model_is_where_it_is_looked_for() -> None:
-    assert (DEMO_MODEL / "config.json").is_file()
