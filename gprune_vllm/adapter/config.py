@@ -129,8 +129,11 @@ def _check_original_positions(vllm_config: "VllmConfig") -> None:
     speculative = vllm_config.speculative_config
     obstacles = {
         "--pipeline-parallel-size above 1": vllm_config.parallel_config.pipeline_parallel_size > 1,
-        "speculative decoding with a draft model": speculative is not None
-        and speculative.method not in ("ngram", "ngram_gpu", "suffix"),
+        "speculative decoding with a draft model, in vLLM's first model runner (VLLM_USE_V2_MODEL_RUNNER=0),": (
+            speculative is not None
+            and speculative.method not in ("ngram", "ngram_gpu", "suffix")
+            and not vllm_config.use_v2_model_runner
+        ),
         "microbatching (--enable-dbo, --ubatch-size)": vllm_config.parallel_config.use_ubatching,
         "--ec-transfer-config": vllm_config.ec_transfer_config is not None,
     }

@@ -13,6 +13,7 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from gprune_vllm.adapter.catching import caught_inputs
 from gprune_vllm.adapter.config import settings_of
+from gprune_vllm.adapter.drafting import drafting_state
 from gprune_vllm.adapter.family import Family, Layout
 from gprune_vllm.adapter.inputs import PLAN_FIELDS, planned_in
 from gprune_vllm.adapter.positions import (
@@ -41,6 +42,7 @@ class PruningModel:
       positions they had in the unpruned sequence (see `gprune_vllm.adapter.positions`); the language model keeps
       plain RoPE;
     - `get_mm_lora_token_counts` counts what the tower and the projector really see;
+    - `get_model_state_cls` spares draft models the position offsets, in vLLM's second runner;
     - `get_encoder_cudagraph_config` captures nothing: graphs of the tower bypass `embed_multimodal`, as upstream says
       of its own pruning of videos.
 
@@ -57,6 +59,7 @@ class PruningModel:
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg]
+        self.engine_config = vllm_config
         self.prepare(vllm_config.scheduler_config.max_num_batched_tokens)
         self.timer = _selection_timer(self.settings.methods)
 
@@ -249,6 +252,9 @@ class PruningModel:
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
         )
         return counts
+
+    def get_model_state_cls(self) -> type[Any]:
+        return drafting_state(self.engine_config, self.embedding_size)
 
     def get_encoder_cudagraph_config(self) -> Any:
         return replace(super().get_encoder_cudagraph_config(), modalities=[])  # type: ignore[misc]

@@ -40,10 +40,14 @@ class Engine:
         """The class of the model."""
         return type(self._llm.llm_engine.model_executor.driver_worker.worker.get_model())
 
+    def metric(self, name: str) -> int:
+        """A counter of vLLM's, of an engine that keeps statistics."""
+        return sum(metric.value for metric in self._llm.get_metrics() if metric.name == name)
+
     @property
     def preemptions(self) -> int:
         """How often a request was preempted, of an engine that keeps statistics."""
-        return sum(metric.value for metric in self._llm.get_metrics() if metric.name == "vllm:num_preemptions")
+        return self.metric("vllm:num_preemptions")
 
     def ask(
         self,

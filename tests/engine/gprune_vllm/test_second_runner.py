@@ -4,8 +4,11 @@ import sys
 
 from tests.support.tools import ROOT, run
 
-FILES = [f"tests/engine/gprune_vllm/{name}.py" for name in ("test_families", "test_lora")]
-CHOSEN = "(llava_next or qwen3_vl and not moe and not answers) and not methods and not budgets and not settings"
+FILES = [f"tests/engine/gprune_vllm/{name}.py" for name in ("test_families", "test_lora", "test_drafts")]
+CHOSEN = (
+    "(llava_next or qwen3_vl and not moe and not answers) and not methods and not budgets and not settings"
+    " or drafts_of_a_model"
+)
 """Triton's interpreter runs the kernels, slowly: one family of one position a token, one of three, and one method show
 what depends on the runner."""
 

@@ -46,6 +46,7 @@ def verify_engine(
     hook: Hook = HOOK,
     stage: str = "vision",
     multimodal: MultiModalConfig | None = None,
+    second_runner: bool = False,
     **parallel: Any,
 ) -> Any:
     """vLLM's second hook, which sees the whole engine; what it leaves of the parallel configuration."""
@@ -55,6 +56,7 @@ def verify_engine(
             hf_config=SimpleNamespace(gprune_settings=settings.model_dump()),
             get_multimodal_config=lambda: multimodal or MultiModalConfig(),
         ),
+        use_v2_model_runner=second_runner,
         speculative_config=SimpleNamespace(method=speculation) if speculation else None,
         parallel_config=SimpleNamespace(**PARALLEL | parallel),
         ec_transfer_config=transfer,
@@ -238,6 +240,11 @@ def test_contiguous_positions_allow_it(engine: dict[str, Any], obstacle: str) ->
 @pytest.mark.parametrize("speculation", [None, "ngram", "ngram_gpu", "suffix"])
 def test_speculation_without_a_model_is_allowed(speculation: str | None) -> None:
     verify_engine("original", speculation)
+
+
+@pytest.mark.parametrize("speculation", ["eagle3", "draft_model", "mtp"])
+def test_draft_models_are_allowed_in_the_second_runner(speculation: str) -> None:
+    verify_engine("original", speculation, second_runner=True)
 
 
 @pytest.mark.parametrize("hook", [HOOK, QWEN], ids=["LLaVA-NeXT", "Qwen"])
