@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from evaluation.demo import MODELS
-from evaluation.demo.training import conversation
 from evaluation.demo.training.conversation import Conversations, Lesson
 from evaluation.demo.training.decoder import Reader
 from evaluation.demo.training.families import FAMILIES
@@ -19,15 +18,10 @@ from evaluation.scenes.scene import make_scene
 LEAST = {"reading": 0.85, "spelling": 0.85, "colour": 0.85, "shape": 0.85, "relation": 0.8, "existence": 0.85}
 """Least share of right tokens of each task, where the model card promises more of whole answers."""
 SCENES = 24
-TURNS = {"llava": (1,), "qwen": conversation.TURNS}
-"""Turns of a conversation. The weights of the LLaVA-NeXT are from before it was trained on several."""
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_demo_model_answers_after_a_system_prompt_or_another_exchange(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conversation, "TURNS", TURNS[name])
+def test_a_demo_model_answers_after_a_system_prompt_or_another_exchange(name: str) -> None:
     family = FAMILIES[name]()
     reader = Reader(family, family.build_model()).eval()
     begin_with(reader, MODELS / name)
