@@ -72,7 +72,8 @@ def suppress(scores: Tensor, shares: Tensor, window: Tensor, keep: int) -> Tenso
         chosen = scores.argmax(dim=-1, keepdim=True)  # [..., 1]
         near = window[chosen.squeeze(-1)]  # [..., window]
         share = shares.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, shares.shape[-1])).squeeze(-2)
-        scores.scatter_(-1, near, scores.gather(-1, near) * share)
+        before = scores.gather(-1, near)
+        scores.scatter_(-1, near, torch.minimum(before, before * share))  # a chosen one, below 0, stays there
         scores.scatter_(-1, chosen, -1.0)  # never again
         order.append(chosen)
     return torch.cat(order, dim=-1)  # [..., keep]
