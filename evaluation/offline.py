@@ -78,10 +78,11 @@ class OfflineModel:
     def kept(self, seen: SeenPicture, method: str, ratio: float) -> Tensor:
         """Mark the patches of a picture's grid that a method keeps, bool `[rows, columns]`."""
         plan = self.plan(seen.image, ratio)
-        watched = {"attention": _grid(seen.attention, plan), "keys": _grid(seen.keys, plan)}
         grid = plan.groups[-1]
+        options: dict[str, Any] = {"attention": _grid(seen.attention, plan), "keys": _grid(seen.keys, plan)}
+        options["shape"] = grid.rows, grid.columns
         mask = torch.zeros(grid.tokens, dtype=torch.bool)
-        mask[select_tokens(_grid(seen.features, plan), grid.kept, method, **watched).index] = True
+        mask[select_tokens(_grid(seen.features, plan), grid.kept, method, **options).index] = True
         return mask.view(grid.rows, grid.columns)
 
 

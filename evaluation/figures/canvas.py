@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 DPI = 100
 COLOURS = {
     "gprune": "#d62728",
+    "gprune-nms": "#e377c2",
+    "grid": "#000000",
+    "scope": "#8c564b",
     "random": "#7f7f7f",
     "l2norm": "#bcbd22",
     "tome": "#1f77b4",

@@ -74,7 +74,8 @@ def _select_bands(
     for first, size, kept in bands_of(group):
         band = slice(first, first + size)
         of_band = {name: values[:, band] for name, values in of_group.items()}
-        chosen = select_tokens(tokens[:, band], kept, method, **of_band, **options)
+        shape = size // max(1, group.columns), group.columns  # a band is whole rows
+        chosen = select_tokens(tokens[:, band], kept, method, shape=shape, **of_band, **options)
         selections.append(Selection(chosen.features, chosen.index + first))
     features, index = ([getattr(each, name) for each in selections] for name in ("features", "index"))
     return Selection(torch.cat(features, dim=1), torch.cat(index, dim=1))

@@ -59,7 +59,22 @@ def gprune_scores(
     initial = initial_scores(features, score)  # [..., num_tokens]
     if not graph:
         return initial
-    weights = edge_weights(_SIMILARITIES[similarity](features), threshold, temperature)
+    return graph_scores(initial, SIMILARITIES[similarity](features), threshold, temperature, iterations)
+
+
+def graph_scores(
+    initial: Tensor, similarity: Tensor, threshold: float, temperature: float | None, iterations: int
+) -> Tensor:
+    """Propagate scores over the graph, and divide each by its token's degree. Equations 1, 3 and 5.
+
+    Args:
+        initial: `[..., num_tokens]`, float32.
+        similarity: `[..., num_tokens, num_tokens]`, float32, symmetric. It is overwritten.
+
+    Returns:
+        `[..., num_tokens]`, float32.
+    """
+    weights = edge_weights(similarity, threshold, temperature)
     degrees = torch.sign(weights).sum(dim=-1)  # [..., num_tokens]
     return propagate(initial, weights, iterations) / degrees
 
@@ -127,7 +142,7 @@ def euclidean_similarity(features: Tensor) -> Tensor:
     return 1 - distance
 
 
-_SIMILARITIES = {"cosine": cosine_similarity, "euclidean": euclidean_similarity}
+SIMILARITIES = {"cosine": cosine_similarity, "euclidean": euclidean_similarity}
 
 
 def edge_weights(similarity: Tensor, threshold: float, temperature: float | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -15,7 +16,8 @@ class Selector(Protocol):
 
     It is called with `features` `[..., num_tokens, hidden_size]`, `0 < keep < num_tokens` and its own options, and
     returns `[..., keep]` int64 indices along `num_tokens`, in any order, without repetition and without
-    synchronising the device. Options it does not know it must ignore.
+    synchronising the device. Options it does not know it must ignore. A server passes its settings of the graph,
+    `seed`, a number that names the image's content, and `shape`, the rows and columns of the tokens, row by row.
     """
 
     def __call__(self, features: Tensor, keep: int, **options: Any) -> Tensor: ...
@@ -30,6 +32,7 @@ class Merger(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Method:
     select: Callable[..., Selection]
+    needs: tuple[str, ...]
     needs_attention: bool
     merges: bool
 
@@ -49,7 +52,7 @@ def register_selector(name: str, needs_attention: bool = False) -> Callable[[_Fu
         def select(features: Tensor, keep: int, **options: Any) -> Selection:
             return Selection.of(features, function(features, keep, **options))
 
-        _METHODS[name] = _Method(select, needs_attention, merges=False)
+        _METHODS[name] = _Method(select, _required(function), needs_attention, merges=False)
         return function
 
     return register
@@ -63,10 +66,18 @@ def register_merger(name: str, needs_attention: bool = False) -> Callable[[_Func
             merged: Selection = function(features, keep, **options)
             return merged.ordered()
 
-        _METHODS[name] = _Method(select, needs_attention, merges=True)
+        _METHODS[name] = _Method(select, _required(function), needs_attention, merges=True)
         return function
 
     return register
+
+
+def _required(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the options that a method cannot do without: its keyword arguments that have no default."""
+    options = signature(function).parameters.values()
+    return tuple(
+        option.name for option in options if option.kind is option.KEYWORD_ONLY and option.default is option.empty
+    )
 
 
 def selector_names() -> list[str]:
@@ -107,4 +118,6 @@ def select_tokens(features: Tensor, keep: int, method: str = "gprune", **options
     if keep in (0, num_tokens):  # nothing to choose
         index = torch.arange(keep, device=features.device).expand(*features.shape[:-2], keep)
         return Selection(features[..., :keep, :], index)
+    if missing := [name for name in _METHODS[method].needs if options.get(name) is None]:
+        raise ValueError(f"method {method!r} needs the option {missing[0]!r}")
     return _METHODS[method].select(features, keep, **options)

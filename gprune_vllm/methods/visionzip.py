@@ -76,10 +76,6 @@ def _is_target(places: Tensor, target: Tensor) -> Tensor:
 
 
 @register_merger("visionzip", needs_attention=True)
-def visionzip(
-    features: Tensor, keep: int, attention: Tensor | None = None, keys: Tensor | None = None, **_: Any
-) -> Selection:
+def visionzip(features: Tensor, keep: int, *, attention: Tensor, keys: Tensor | None = None, **_: Any) -> Selection:
     """Tokens the tower attends to, and the others merged. Source: arXiv 2412.04467 (VisionZip, CVPR 2025)."""
-    if attention is None:
-        raise ValueError("visionzip needs the option attention, [..., num_tokens]: what the vision tower attends to")
     return dominant_tokens(features, keep, attention, keys)

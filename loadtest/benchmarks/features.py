@@ -1,5 +1,6 @@
 """Visual tokens to select from, as a vision tower might have left them."""
 
+from math import isqrt
 from typing import Any
 
 import torch
@@ -20,6 +21,12 @@ def features_of(num_tokens: int, hidden_size: int, dtype: torch.dtype, device: s
     noise = torch.randn(num_tokens, hidden_size, generator=generator)
     features = centres[torch.randint(CENTRES, (num_tokens,), generator=generator)] + distance * noise
     return (features * torch.rand(num_tokens, 1, generator=generator).exp()).to(dtype).to(device)
+
+
+def shape_of(num_tokens: int) -> tuple[int, int]:
+    """Rows and columns of as square a grid as the number of tokens allows."""
+    rows = max(rows for rows in range(1, isqrt(num_tokens) + 1) if num_tokens % rows == 0)
+    return rows, num_tokens // rows
 
 
 def seen_of(num_tokens: int, device: str, seed: int = 0) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from gprune_vllm.methods.registry import select_tokens, selector_names
 from gprune_vllm.plan import PruneSpec
 from loadtest.arguments import positive
-from loadtest.benchmarks.features import features_of, seen_of
+from loadtest.benchmarks.features import features_of, seen_of, shape_of
 from loadtest.benchmarks.released import parts_of, released_top_k
 from loadtest.benchmarks.timing import add_measurement, in_rounds, repeated
 from loadtest.reporting import as_json, duration, durations, percent, plots, quartiles, ratio, table, write_report
@@ -62,10 +62,10 @@ def measure(device: str, tokens: int, width: int, dtype: str, rounds: int) -> di
 
 def methods_of(features: torch.Tensor, keep: int) -> dict[str, Callable[[], object]]:
     """Name the released way, in the features' dtype and widened to float32, and every method that is registered."""
-    seen = seen_of(len(features), features.device.type)
+    seen, shape = seen_of(len(features), features.device.type), shape_of(len(features))
 
     def select(method: str) -> Callable[[], object]:
-        return lambda: select_tokens(features, keep, method, **seen)
+        return lambda: select_tokens(features, keep, method, shape=shape, **seen)
 
     return {
         RELEASED: lambda: released_top_k(features, keep),

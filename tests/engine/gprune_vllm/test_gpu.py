@@ -53,8 +53,8 @@ def guarded(work: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("method", selector_names())
 def test_a_gpu_selects_what_a_cpu_selects(method: str) -> None:
     features = features_of(256, 64, torch.float32, "cpu")
-    here = select_tokens(features, 77, method, **seen_of(256, "cpu"))
-    there = select_tokens(features.to(DEVICE), 77, method, **seen_of(256, DEVICE))
+    here = select_tokens(features, 77, method, shape=(16, 16), **seen_of(256, "cpu"))
+    there = select_tokens(features.to(DEVICE), 77, method, shape=(16, 16), **seen_of(256, DEVICE))
     assert torch.equal(there.index.cpu(), here.index)
     torch.testing.assert_close(there.features.cpu(), here.features)
 

@@ -186,8 +186,9 @@ def expected_image(
     kept = sequence.isinf().all(dim=-1)  # newlines, which always stay
     groups = (~kept).nonzero().flatten().split([image.plan.groups[0].tokens, image.plan.groups[1].tokens])
     embeddings = model.image_newline.expand(len(sequence), -1).clone()
-    for group, keep in zip(groups, (image.plan.groups[0].kept, image.plan.groups[1].kept), strict=True):
-        selection = select_tokens(sequence[group], keep, **options_of(model, image, seen, group))
+    for group, planned in zip(groups, image.plan.groups, strict=True):
+        options = options_of(model, image, seen, group) | {"shape": (planned.rows, planned.columns)}
+        selection = select_tokens(sequence[group], planned.kept, **options)
         kept[group[selection.index]] = True
         embeddings[group[selection.index]] = project(selection.features) if early else selection.features
     positions = kept.nonzero().flatten()

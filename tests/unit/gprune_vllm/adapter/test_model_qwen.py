@@ -15,7 +15,7 @@ from tests.unit.gprune_vllm.stub_qwen import HIDDEN, LEVELS, STUBS, batch_of, pl
 NAMES = pytest.mark.parametrize("name", STUBS)
 STAGES = pytest.mark.parametrize("stage", ["vision", "projector"])
 MODALITIES = pytest.mark.parametrize("modality", ["image", "video"])
-METHODS = ("gprune", "l2norm", "divprune", "random")
+METHODS = ("gprune", "gprune-nms", "grid", "l2norm", "divprune", "random")
 """Methods that change no token and need no attention."""
 
 
@@ -29,8 +29,9 @@ def media(modality: str) -> list[PlannedImage]:
 def kept_places(model: Any, units: Tensor, rows: Tensor, group: Group, method: str) -> Tensor:
     """Places of the tokens that stay, worked out frame by frame."""
     scored = units.flatten(1) if model.settings.prune_stage == "vision" else rows[:, :HIDDEN]
+    options = model.settings.selector_options | {"seed": 7, "shape": (group.rows, group.columns)}
     places = [
-        frame * group.tokens + select_tokens(part, group.kept, method, seed=7, **model.settings.selector_options).index
+        frame * group.tokens + select_tokens(part, group.kept, method, **options).index
         for frame, part in enumerate(scored.split(group.tokens))
     ]
     return torch.cat(places)

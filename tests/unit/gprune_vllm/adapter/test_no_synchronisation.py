@@ -17,7 +17,7 @@ from vllm.multimodal.utils import group_and_batch_mm_items
 from gprune_vllm.adapter import pruning
 from gprune_vllm.adapter.positions import PositionOffsets, append_offsets, split_offsets
 from gprune_vllm.families.llava_next import grid_index
-from gprune_vllm.methods.registry import select_tokens
+from gprune_vllm.methods.registry import needs_attention, select_tokens
 from gprune_vllm.plan import Group, TokenPlan
 from tests.unit.gprune_vllm.stub_model import image_item, stub_model
 from tests.unit.gprune_vllm.stub_qwen import STUBS, batch_of, planned_media, stub_qwen
@@ -109,7 +109,7 @@ def test_pruning_needs_no_values_on_a_device_that_has_them(method: str) -> None:
 def test_batched_selection_does_not_wait(method: str) -> None:
     with NoSynchronisation():
         features = torch.zeros(2, 3, 50, 4, device=META)
-        assert select_tokens(features, 10, method, **seen_of(features)).index.shape == (2, 3, 10)
+        assert select_tokens(features, 10, method, shape=(5, 10), **seen_of(features)).index.shape == (2, 3, 10)
 
 
 def test_the_layout_is_made_on_the_device() -> None:
@@ -152,7 +152,7 @@ def test_offsets_under_mrope_do_not_wait(name: str) -> None:
     assert (offsets.shape, offsets.device) == ((plan.kept, 3), META)
 
 
-@pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "visionzip"])
+@pytest.mark.parametrize("method", [name for name in METHOD_NAMES if not needs_attention(name)])
 @pytest.mark.parametrize("stage", ["vision", "projector"])
 @pytest.mark.parametrize("name", STUBS)
 def test_a_batch_of_videos_does_not_wait(name: str, stage: str, method: str) -> None:

@@ -31,7 +31,7 @@ def test_each_copy_is_selected_by_itself(method: str) -> None:
     for copy in range(2):
         part = slice(12 * copy, 12 * (copy + 1))
         alone = select_tokens(
-            tiles[part], 5, method, seed=3, **{name: values[part] for name, values in seen[0].items()}
+            tiles[part], 5, method, shape=(3, 4), seed=3, **{name: values[part] for name, values in seen[0].items()}
         )
         assert torch.equal(found[0].index[5 * copy : 5 * (copy + 1)], alone.index + 12 * copy)
         torch.testing.assert_close(found[0].features[5 * copy : 5 * (copy + 1)], alone.features)
@@ -106,7 +106,7 @@ def test_each_band_is_selected_by_itself(method: str, features: Tensor, monkeypa
     assert [size for _, size, _ in bands] == [15, 15, 15]
     (found,) = select_groups([features], LARGE, method, {}, seed=5)
     expected = [
-        select_tokens(features[first : first + size], kept, method, seed=5).index + first
+        select_tokens(features[first : first + size], kept, method, shape=(3, 5), seed=5).index + first
         for copy in range(group.copies)
         for first, size, kept in ((copy * group.tokens + first, size, kept) for first, size, kept in bands)
     ]

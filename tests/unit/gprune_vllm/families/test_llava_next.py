@@ -84,7 +84,7 @@ def test_base_crop_and_grid_are_selected_apart(method: str) -> None:
     seen = seen_of(features)
     patches = keep(features, plan, method, seen, seed=11)
     in_base = {name: values[0] for name, values in seen.items()}
-    expected = select_tokens(features[0], plan.groups[0].kept, method, seed=11, **in_base)
+    expected = select_tokens(features[0], plan.groups[0].kept, method, shape=(4, 4), seed=11, **in_base)
     assert torch.equal(patches.positions[: plan.groups[0].kept], expected.index)
     assert torch.equal(patches.features[: plan.groups[0].kept], expected.features)
     disturbed = torch.cat((features[:1], features[1:].flip(-1) + 1))

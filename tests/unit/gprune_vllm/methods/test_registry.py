@@ -29,7 +29,7 @@ def features(*shape: int, seed: int = 0) -> Tensor:
 
 
 def select(tokens: Tensor, keep: int, method: str, **options: Any) -> Selection:
-    return select_tokens(tokens, keep, method, **seen_of(tokens) | options)
+    return select_tokens(tokens, keep, method, **seen_of(tokens) | {"shape": (1, tokens.shape[-2])} | options)
 
 
 @st.composite
@@ -94,8 +94,8 @@ def test_keeping_all_changes_nothing(method: str, tokens: Tensor, dtype: torch.d
 def test_scale_does_not_matter(method: str, seed: int, keep: int, power: int) -> None:
     tokens = features(20, 4, seed=seed)
     options = seen_of(tokens) | {"seed": 1}
-    plain = select_tokens(tokens, keep, method, **options)
-    scaled = select_tokens(tokens * 2.0**power, keep, method, **options)  # exact, so that nothing rounds differently
+    plain = select(tokens, keep, method, **options)
+    scaled = select(tokens * 2.0**power, keep, method, **options)  # exact, so that nothing rounds differently
     assert torch.equal(scaled.index, plain.index)
     assert torch.equal(scaled.features, plain.features * 2.0**power)
 
@@ -203,7 +203,11 @@ def test_l2norm_keeps_the_longest_tokens() -> None:
     assert select_tokens(tokens, 20, "l2norm").index.tolist() == sorted(index for _, index in lengths[-20:])
 
 
-def test_visionzip_asks_for_the_attention_it_needs() -> None:
-    assert [name for name in METHOD_NAMES if needs_attention(name)] == ["visionzip"]
-    with pytest.raises(ValueError, match="visionzip needs the option attention"):
-        select_tokens(features(10, 4), 5, "visionzip")
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [("gprune-nms", "shape"), ("grid", "shape"), ("scope", "attention"), ("visionzip", "attention")],
+)
+def test_a_method_asks_for_the_option_it_needs(method: str, option: str) -> None:
+    assert needs_attention(method) == (option == "attention")
+    with pytest.raises(ValueError, match=f"method '{method}' needs the option '{option}'$"):
+        select_tokens(features(10, 4), 5, method)
