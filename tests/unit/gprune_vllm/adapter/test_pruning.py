@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gprune_vllm.adapter import pruning
 from gprune_vllm.adapter.pruning import BAND, bands_of, select_groups
@@ -113,6 +114,31 @@ def test_each_band_is_selected_by_itself(method: str, features: Tensor, monkeypa
     assert found.index.tolist() == torch.cat(expected).tolist()
     assert found.features.shape == (LARGE.patches_kept, 8)
     assert len(found.index.unique()) == LARGE.patches_kept
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers in one tensor that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.numbers = max(self.numbers, result.untyped_storage().nbytes() // result.element_size())
+        return result
+
+
+@pytest.mark.parametrize("method", WITHOUT_ATTENTION)
+def test_memory_does_not_grow_with_the_square_of_a_large_image(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BAND", 64)
+    monkeypatch.setattr(pruning, "PAIRS", 64**2)
+    features = torch.randn(1024, 8, generator=torch.Generator().manual_seed(0))
+    plan = TokenPlan((Group(32, 32, kept=307),), structural=0, span=1024, units=1)
+    with Largest() as largest:
+        select_groups([features], plan, method, {}, seed=5)
+    assert largest.numbers <= 2 * features.numel()  # 16 bands of 64 tokens; all at once, they would be 1,048,576 pairs
 
 
 @pytest.mark.parametrize("method", WITHOUT_ATTENTION)
