@@ -12,6 +12,7 @@ MODELS = {
     "InternS1ForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "InternVLChatModel": "internvl:GPruneInternVLChatModel",
     "InternVLForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
+    "KimiVLForConditionalGeneration": "kimi_vl:GPruneKimiVLForConditionalGeneration",
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
     "LlavaOnevisionForConditionalGeneration": "llava_onevision:GPruneLlavaOnevisionForConditionalGeneration",
