@@ -10,7 +10,7 @@ MODELS = {
     "Glm4vForConditionalGeneration": "glm4v:GPruneGlm4vForConditionalGeneration",
     "Glm4vMoeForConditionalGeneration": "glm4v:GPruneGlm4vMoeForConditionalGeneration",
     "InternS1ForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
-    "InternVLChatModel": "internvl:GPruneInternVLChatModel",
+    "InternVLChatModel": "internvl_chat:GPruneInternVLChatModel",
     "InternVLForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "KimiVLForConditionalGeneration": "kimi_vl:GPruneKimiVLForConditionalGeneration",
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
