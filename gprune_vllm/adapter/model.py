@@ -76,14 +76,14 @@ class PruningModel:
             self.offsets = PositionOffsets(max_num_tokens, _rotary_positions(self.language_model), self.axes)
 
     @property
-    def hidden_size(self) -> int:
+    def text_size(self) -> int:
         """Width of what the language model reads of a token."""
         return int(self.config.get_text_config().hidden_size)
 
     @property
     def embedding_size(self) -> int:
         """Width of an embedding without its offsets, what deeper layers read included."""
-        return self.hidden_size
+        return self.text_size
 
     def embed_multimodal(self, **kwargs: object) -> Any:
         """Embed images or videos, `[kept, embedding_size]` each, pruned ones with their position offsets appended."""
@@ -116,7 +116,7 @@ class PruningModel:
                 embeddings = super().embed_multimodal(**kwargs)  # type: ignore[misc]
             seen = take()
         if self.settings.prune_stage == "projector":
-            features: Sequence[Tensor] = [rows[:, : self.hidden_size] for rows in embeddings]
+            features: Sequence[Tensor] = [rows[:, : self.text_size] for rows in embeddings]
         else:
             features = self.family.features(self, caught, planned)
         parts: list[Seen] = [{name: values[i] for name, values in seen.items()} for i in range(len(embeddings))]

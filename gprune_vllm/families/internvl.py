@@ -1,4 +1,4 @@
-"""InternVL, from 2 to 3.5, in its own format and in that of Transformers: a grid of tiles, and a thumbnail behind."""
+"""InternVL, from 2 to 3.5, in the format of Transformers: a grid of tiles, and a thumbnail behind."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,20 +13,14 @@ from vllm.model_executor.models.interns1 import (
     InternS1MultiModalProcessor,
     InternS1ProcessingInfo,
 )
-from vllm.model_executor.models.internvl import (
-    InternVLChatModel,
-    InternVLDummyInputsBuilder,
-    InternVLMultiModalProcessor,
-    InternVLProcessingInfo,
-)
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.processing import cached_encode
-from vllm.transformers_utils.processors.internvl import calculate_internvl_targets
 
 from gprune_vllm.adapter.family import Family, Layout
 from gprune_vllm.adapter.info import PruningInfo
 from gprune_vllm.adapter.model import PruningModel
 from gprune_vllm.adapter.processor import PruningProcessor
+from gprune_vllm.families.tiles import tile_by_tile, tile_size, tokens_per_side
 from gprune_vllm.plan import Group, MediaSize, PruneSpec, TokenPlan
 
 EMPTY = Group(0, 0, 0)
@@ -91,8 +85,8 @@ class InternVL(Family):
     def layout(self, plan: TokenPlan, device: torch.device | None = None) -> Layout:
         tiles, thumbnail = plan.groups
         side, transposed = plan.geometry
-        first = _tile_by_tile(tiles, side, transposed, device)
-        groups = [first, len(first) + _tile_by_tile(thumbnail, side, transposed, device)]
+        first = tile_by_tile(tiles, side, transposed, device)
+        groups = [first, len(first) + tile_by_tile(thumbnail, side, transposed, device)]
         return Layout(groups, first[:0], tiles.copies)
 
     def projector(self, model: Any) -> tuple[nn.Module, str]:
@@ -109,58 +103,6 @@ class InternVL(Family):
         tiles = outputs[f"{modality}_num_patches"].tolist()
         part: Tensor = outputs[self.pixel_fields[modality]].split(tiles)[index]
         return part
-
-
-class InternVLChat(InternVL):
-    """InternVL in its own format. Source of the counts: vLLM 0.32, whose processor it has."""
-
-    pixel_fields: ClassVar[Mapping[str, str]] = {"image": "pixel_values_flat", "video": "pixel_values_flat_video"}
-
-    def grid(self, info: Any, size: MediaSize, kwargs: Mapping[str, object]) -> tuple[int, int]:
-        processor, side = info.get_hf_processor(**kwargs), tile_size(info.config)
-        _, width, height = calculate_internvl_targets(
-            orig_width=size.width,
-            orig_height=size.height,
-            target_ratios=processor.resolve_target_ratios(use_thumbnail=False),
-            image_size=side,
-            use_thumbnail=False,
-        )
-        return height // side, width // side
-
-    def transposed(self, hf_config: Any) -> bool:
-        return bool(hf_config.ps_version == "v1")
-
-    def projector(self, model: Any) -> tuple[nn.Module, str]:
-        return model, "mlp1"
-
-    def placeholder(self, info: Any, modality: str) -> list[int]:
-        return list(cached_encode(info.get_tokenizer(), f"<{modality}>", add_special_tokens=False))
-
-
-def tile_size(hf_config: Any) -> int:
-    """Pixels along a side of a tile."""
-    return _first(hf_config.vision_config.image_size)
-
-
-def tokens_per_side(hf_config: Any) -> int:
-    """Tokens along a side of a tile."""
-    patches = tile_size(hf_config) // _first(hf_config.vision_config.patch_size)
-    return int(patches * hf_config.downsample_ratio)
-
-
-def _first(sides: Any) -> int:
-    """One of two equal sides, which Transformers' configuration gives as a pair."""
-    return int(sides if isinstance(sides, int) else sides[0])
-
-
-def _tile_by_tile(group: Group, side: int, transposed: int, device: torch.device | None) -> Tensor:
-    """Positions of the tokens of tiles laid side by side, row by row: `[copies * tokens]` int64."""
-    token = torch.arange(group.copies * group.tokens, device=device)
-    copy, place = token // max(1, group.tokens), token % max(1, group.tokens)
-    row, column = place // max(1, group.columns), place % max(1, group.columns)
-    tile = row // side * (group.columns // side) + column // side
-    within = (column % side * side + row % side) if transposed else (row % side * side + column % side)
-    return copy * group.tokens + tile * side**2 + within
 
 
 class GPruneInternVLInfo(PruningInfo, InternS1ProcessingInfo):
@@ -183,24 +125,3 @@ class GPruneInternVLForConditionalGeneration(PruningModel, InternS1ForConditiona
     `PruningModel`."""
 
     family = GPruneInternVLInfo.family
-
-
-class GPruneInternVLChatInfo(PruningInfo, InternVLProcessingInfo):
-    """Changes against `vllm.model_executor.models.internvl.InternVLProcessingInfo` (vLLM 0.32): those of
-    `PruningInfo`."""
-
-    family = InternVLChat()
-
-
-class GPruneInternVLChatProcessor(PruningProcessor, InternVLMultiModalProcessor):
-    """Changes against `vllm.model_executor.models.internvl.InternVLMultiModalProcessor` (vLLM 0.32): those of
-    `PruningProcessor`."""
-
-
-@MULTIMODAL_REGISTRY.register_processor(
-    GPruneInternVLChatProcessor, info=GPruneInternVLChatInfo, dummy_inputs=InternVLDummyInputsBuilder
-)
-class GPruneInternVLChatModel(PruningModel, InternVLChatModel, SupportsMRoPE):
-    """Changes against `vllm.model_executor.models.internvl.InternVLChatModel` (vLLM 0.32): those of `PruningModel`."""
-
-    family = GPruneInternVLChatInfo.family

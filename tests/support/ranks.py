@@ -26,7 +26,7 @@ def check(name: str, stage: str, folder: Path) -> None:
     settings = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "GPRUNE_PRUNE_STAGE": stage}
     mode = "data" if stage == "projector" else "weights"
     oracle = family.oracle(model)
-    with engine(model, settings, dtype=family.dtype, mm_encoder_tp_mode=mode, **RANKS) as running:
+    with engine(model, settings, mm_encoder_tp_mode=mode, **RANKS, **family.arguments) as running:
         for ratio in (0.0, 0.5, 0.9):
             assert_agreement(running, oracle, IMAGES, ratio, stage=stage)
             if family.videos:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
@@ -16,6 +16,7 @@ from tests.support.families.internvl import (
     write_internvl,
     write_internvl_chat,
 )
+from tests.support.families.kimi_vl import KimiVLOracle, write_kimi_vl
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
@@ -40,8 +41,9 @@ class FamilyUnderTest:
             names them, with the names that published checkpoints and their adapters have.
         methods: selection methods that the oracle and the family share.
         dtype: that the engine computes in.
-        block: tokens in a block of the KV cache, which vLLM chooses itself for a decoder with linear attention.
+        block: tokens in a block of the KV cache, which vLLM chooses itself for linear and for latent attention.
         upstream: name of vLLM's own class, where it is not that of the architecture.
+        options: further arguments of its engines.
         crowding: blocks in which the requests of `CROWD` find room at first, but not for long.
     """
 
@@ -55,6 +57,17 @@ class FamilyUnderTest:
     block: int = 64
     crowding: int = CROWD + 2
     upstream: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of an engine of the family."""
+        return {"dtype": self.dtype, **self.options}
+
+    @property
+    def chunked(self) -> bool:
+        """Whether vLLM prefills in chunks on a CPU, and keeps prefixes: not with its latent attention there."""
+        return self.block >= 64
 
     @property
     def videos(self) -> bool:
@@ -92,6 +105,11 @@ QWEN_ADAPTED = {
     "qwen2_5_vl": ("blocks.0.mlp.down_proj", "merger.mlp.0"),
     "qwen3_vl": ("blocks.0.mlp.linear_fc1", "merger.linear_fc1", "deepstack_merger_list.1.linear_fc2"),
 }
+LATENT_ATTENTION = {
+    "attention_config": {"backend": "CPU_MLA"},  # the other one computes in bfloat16 only
+    "compilation_config": {"custom_ops": ["all", "-rotary_embedding"]},
+}
+"""vLLM 0.32's rotary kernel for CPUs turns the queries of latent attention by wrong angles, unlike its Python code."""
 WITHOUT_ATTENTION: tuple[Method, ...] = ("gprune", "l2norm", "divprune", "tome")
 
 
@@ -121,6 +139,16 @@ FAMILIES = {
     ),
     "internvl_chat": FamilyUnderTest(
         "InternVLChatModel", "internvl", write_internvl_chat, InternVLChatOracle, methods=WITHOUT_ATTENTION
+    ),
+    "kimi_vl": FamilyUnderTest(
+        "KimiVLForConditionalGeneration",
+        "kimi_vl",
+        write_kimi_vl,
+        KimiVLOracle,
+        methods=WITHOUT_ATTENTION,
+        block=16,
+        crowding=4 * CROWD + 2,
+        options=LATENT_ATTENTION,
     ),
     "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle, LLAVA_ADAPTED),
     "llava_next": FamilyUnderTest(

@@ -13,7 +13,9 @@ from tests.support.families.qwen_vl import metadata_of
 from tests.support.photos import generated, generated_video
 from tests.unit.gprune_vllm.conftest import BuildFamily
 
-NAMES = ("glm4v", "internvl", "internvl_chat", "llava_onevision")
+NAMES = ("glm4v", "internvl", "internvl_chat", "kimi_vl", "llava_onevision")
+ONE_SIZE = ("kimi_vl", "llava_onevision")
+"""Families of which vLLM profiles one size for all models, and refuses images of more tokens."""
 BEGIN, TEXT = 1, 40
 IMAGES = [generated(width, height) for width, height in ((30, 200), (411, 300), (64, 64), (1000, 77), (112, 112))]
 
@@ -33,6 +35,7 @@ def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
     options = {
         "internvl": lambda: {"processor": info.get_hf_processor(), "mm_kwargs": {}},
         "internvl_chat": lambda: {"processor": info.get_hf_processor()},
+        "kimi_vl": dict,
         "llava_onevision": dict,
     }
     if name not in options:
@@ -41,8 +44,8 @@ def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
 
 
 def transformers_count(name: str, info: Any, height: int, width: int) -> int | None:
-    """None for InternVL's own format, which Transformers does not have."""
-    if name == "internvl_chat":
+    """None for Kimi-VL and for InternVL's own format, which Transformers does not have."""
+    if name in ("internvl_chat", "kimi_vl"):
         return None
     (count,) = info.get_hf_processor()._get_num_multimodal_tokens([(height, width)]).num_image_tokens
     return int(count) - (2 if name == "internvl" else 0)  # <img> and </img> are text
@@ -58,7 +61,7 @@ def test_thousands_of_sizes_count_as_upstream_counts_them(name: str, processor: 
         assert plan.input == plan.kept
         counts = [count(name, info, height, width) for count in (vllm_count, transformers_count)]
         assert {plan.input, *counts} - {None} == {plan.input}, (height, width)
-        if name != "llava_onevision":  # vLLM profiles one size for all models, and refuses images of more tokens
+        if name not in ONE_SIZE:
             assert plan.input <= largest.input
             assert plan.units <= largest.units
 

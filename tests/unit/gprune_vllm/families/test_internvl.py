@@ -9,7 +9,7 @@ from vllm.model_executor.models.internvl import InternVLChatModel
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
-from gprune_vllm.families.internvl import InternVLChat
+from gprune_vllm.families.internvl_chat import InternVLChat
 from gprune_vllm.plan import MediaSize, PruneSpec
 from tests.support.photos import generated, generated_video
 from tests.unit.gprune_vllm.conftest import BuildFamily

@@ -1,0 +1,34 @@
+"""Tiles of an image: squares of pixels that the tower sees one by one, and whose tokens lie side by side in a grid."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gprune_vllm.plan import Group
+
+
+def tile_size(hf_config: Any) -> int:
+    """Pixels along a side of a tile."""
+    return _first(hf_config.vision_config.image_size)
+
+
+def tokens_per_side(hf_config: Any) -> int:
+    """Tokens along a side of a tile."""
+    patches = tile_size(hf_config) // _first(hf_config.vision_config.patch_size)
+    return int(patches * hf_config.downsample_ratio)
+
+
+def _first(sides: Any) -> int:
+    """One of two equal sides, which Transformers' configuration gives as a pair."""
+    return int(sides if isinstance(sides, int) else sides[0])
+
+
+def tile_by_tile(group: Group, side: int, transposed: int, device: torch.device | None) -> Tensor:
+    """Positions of the tokens of tiles laid side by side, row by row: `[copies * tokens]` int64."""
+    token = torch.arange(group.copies * group.tokens, device=device)
+    copy, place = token // max(1, group.tokens), token % max(1, group.tokens)
+    row, column = place // max(1, group.columns), place % max(1, group.columns)
+    tile = row // side * (group.columns // side) + column // side
+    within = (column % side * side + row % side) if transposed else (row % side * side + column % side)
+    return copy * group.tokens + tile * side**2 + within

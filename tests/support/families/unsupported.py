@@ -1,0 +1,43 @@
+"""Gemma 3, which the plugin does not prune."""
+
+from pathlib import Path
+
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessor, Gemma3Processor
+
+from evaluation.demo.tokenizer import chat_template
+from tests.support.families.checkpoint import TEXT, built, save, tokens_with, wrapped
+
+NAMED = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+PATCH, SIDE, TOKENS = 14, 56, 4
+TOWER = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": SIDE,
+    "patch_size": PATCH,
+}
+
+
+def write_gemma3(folder: Path) -> Path:
+    """Write a Gemma 3 of a few megabytes into a folder, and return the folder."""
+    tokenizer = tokens_with(*NAMED.values())
+    ids = {name: tokenizer.token_to_id(token) for name, token in NAMED.items()}
+    config = Gemma3Config(
+        architectures=["Gemma3ForConditionalGeneration"],
+        text_config=TEXT | {"vocab_size": tokenizer.get_vocab_size(), "sliding_window": 64},
+        vision_config=TOWER,
+        mm_tokens_per_image=TOKENS,
+        image_token_index=ids["image_token"],
+        boi_token_index=ids["boi_token"],
+        eoi_token_index=ids["eoi_token"],
+        tie_word_embeddings=False,
+        dtype="float32",
+    )
+    processor = Gemma3Processor(
+        Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        wrapped(tokenizer, NAMED),
+        chat_template=chat_template("<start_of_image>"),
+        image_seq_length=TOKENS,
+    )
+    return save(folder, built(Gemma3ForConditionalGeneration, config, tokenizer), processor)
