@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from gprune_vllm.settings import PruneSettings
-from tests.support.tools import ROOT, kustomize, promtool
+from tests.support.tools import ROOT, helm, kustomize, promtool
 from tests.unit.deploy import formats
 from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.unit.deploy.schemas import Schema, complaints
@@ -75,6 +75,18 @@ def by_kustomize(file: Path) -> list[str]:
     return found + ([rendered.stdout] if rendered.returncode else [])
 
 
+def by_helm(*command: str) -> Callable[[Path], list[str]]:
+    """What helm says of a chart, or of values for it."""
+
+    def found(file: Path) -> list[str]:
+        chart = next(folder for folder in file.parents if (folder / "Chart.yaml").exists())
+        values = ("--values", file) if file.name != "Chart.yaml" else ()
+        said = helm(*command, chart, *values)
+        return [said.stdout] if said.returncode else []
+
+    return found
+
+
 def by_promtool(*command: str) -> Callable[[Path], list[str]]:
     def found(file: Path) -> list[str]:
         checked = promtool(*command, file)
@@ -112,6 +124,10 @@ READERS: dict[str, Callable[[Path], list[str]]] = {
     "grafana/dashboards/*.json": by_grafana,
     "grafana/provisioning/dashboards/*.yaml": partial(by_schema, formats.GRAFANA_DASHBOARDS),
     "grafana/provisioning/datasources/*.yaml": partial(by_schema, formats.GRAFANA_DATASOURCES),
+    "helm/*/Chart.yaml": by_helm("lint", "--strict"),
+    "helm/*/values.schema.json": partial(by_schema, formats.JSON_SCHEMA),
+    "helm/*/values.yaml": by_helm("template"),
+    "helm/*/examples/*.yaml": by_helm("template"),
     "kubernetes/base/kustomization.yaml": by_kustomize,
     "kubernetes/overlays/*/kustomization.yaml": by_kustomize,
     "kubernetes/base/*.yaml": by_cluster,
