@@ -27,8 +27,8 @@ def check_shared_memory(parallel_config: "ParallelConfig") -> None:
     free = shutil.disk_usage(SHARED_MEMORY).free
     if free < LARGEST_QUEUE:
         raise ValueError(
-            f"{SHARED_MEMORY} has {free // MIB} MiB free, and vLLM's workers need {LARGEST_QUEUE // MIB} MiB. Start the "
-            f"container with --shm-size=1g; on Kubernetes, mount an emptyDir with `medium: Memory` at {SHARED_MEMORY}."
+            f"{SHARED_MEMORY} has {free // MIB} MiB free, and vLLM's workers need {LARGEST_QUEUE // MIB} MiB. Start "
+            f"the container with --shm-size=1g; on Kubernetes, mount an emptyDir with `medium: Memory` there."
         )
 
 
