@@ -43,9 +43,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("small")
 def test_message_names_the_way_out_of_docker_and_kubernetes() -> None:
-    message = (
-        r"/dev/shm has 62 MiB free, .* need 240 MiB.* --shm-size=1g; on Kubernetes, .*`medium: Memory` at /dev/shm"
-    )
+    message = r"/dev/shm has 62 MiB free, .* need 240 MiB.* --shm-size=1g; on Kubernetes, .*`medium: Memory` there"
     with pytest.raises(ValueError, match=message):
         check("mp")
 
