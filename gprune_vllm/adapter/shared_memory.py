@@ -34,5 +34,6 @@ def check_shared_memory(parallel_config: "ParallelConfig") -> None:
 
 def _has_workers(parallel_config: "ParallelConfig") -> bool:
     """Whether the engine talks to workers in processes of their own. On a CPU vLLM decides that after this check."""
-    multiprocessing = current_platform.is_cpu() and vllm.envs.VLLM_ENABLE_V1_MULTIPROCESSING
-    return multiprocessing or parallel_config.distributed_executor_backend == "mp"
+    if current_platform.is_cpu() and vllm.envs.VLLM_ENABLE_V1_MULTIPROCESSING:
+        return True
+    return bool(parallel_config.distributed_executor_backend == "mp")

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from gprune_vllm.settings import PruneSettings
-from tests.support.tools import ROOT, helm, kustomize, promtool
+from tests.support.tools import ROOT, helm, kustomize, promtool, require, run
 from tests.unit.deploy import formats
 from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.unit.deploy.schemas import Schema, complaints
@@ -95,6 +95,11 @@ def by_promtool(*command: str) -> Callable[[Path], list[str]]:
     return found
 
 
+def by_amtool(file: Path) -> list[str]:
+    checked = run(require("amtool"), "check-config", file)
+    return [checked.stdout] if checked.returncode else []
+
+
 def by_grafana(file: Path) -> list[str]:
     """Keys that are lost where Grafana's library reads a dashboard and writes it again; it leaves one part unread."""
     register_default_plugins()
@@ -132,6 +137,7 @@ READERS: dict[str, Callable[[Path], list[str]]] = {
     "kubernetes/overlays/*/kustomization.yaml": by_kustomize,
     "kubernetes/base/*.yaml": by_cluster,
     "kubernetes/overlays/*/*.yaml": by_cluster,
+    "prometheus/alertmanager.yml": by_amtool,
     "prometheus/prometheus.yml": by_promtool("check", "config"),
     "prometheus/rules/*.yml": by_promtool("check", "rules"),
     "prometheus/tests/*.yml": by_promtool("test", "rules"),
