@@ -17,6 +17,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(BACKEND)
 READY_TEST := $(READY)-test
 LOCKS := scripts/locks
+SETUP := scripts/setup.sh scripts/dependencies.sh scripts/vllm_distribution.py
 DEMO := evaluation/demo/models/$(FAMILY)
 CODE := $(wildcard gprune_vllm server evaluation loadtest deploy)
 
@@ -66,11 +67,11 @@ clean: ## Remove caches and build products
 distclean: clean ## Remove .venv and the tests' tools as well
 	rm -rf .venv .cache/tools
 
-$(READY): pyproject.toml scripts/setup.sh $(LOCKS)/$(BACKEND).txt | $(BIN)/pip
+$(READY): pyproject.toml $(SETUP) $(LOCKS)/$(BACKEND).txt | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND)
 	@touch $@
 
-$(READY_TEST): pyproject.toml scripts/setup.sh scripts/tools.sh $(wildcard $(LOCKS)/*.txt) | $(BIN)/pip
+$(READY_TEST): pyproject.toml $(SETUP) scripts/tools.sh $(wildcard $(LOCKS)/*.txt) | $(BIN)/pip
 	@scripts/setup.sh $(BIN)/python $(BACKEND) test
 	@scripts/tools.sh $(BIN)/python
 	@touch $(READY) $@

@@ -5,6 +5,8 @@ import os
 from gprune_vllm.families import MODELS
 
 SUPPORTED_VLLM = "0.32"
+EXPERIMENTAL_VLLM = "0.33"
+"""Version whose sources have all that is used of them, and that was never run: no CPU build of it exists."""
 OVERRIDE = "GPRUNE_ALLOW_UNSUPPORTED_VLLM"
 """Environment variable that, set to 1, has gprune try another version of vLLM."""
 
@@ -39,10 +41,13 @@ def _is_supported() -> bool:
     import vllm.envs
     from vllm.logger import init_logger
 
-    if vllm.__version__.split(".")[:2] == SUPPORTED_VLLM.split("."):
+    logger = init_logger(f"vllm.{__name__}")
+    version = ".".join(vllm.__version__.split(".")[:2])
+    if version == EXPERIMENTAL_VLLM:
+        logger.warning("gprune-vllm is experimental with vLLM %s. Supported is %s.", version, SUPPORTED_VLLM)
+    if version in (SUPPORTED_VLLM, EXPERIMENTAL_VLLM):
         return True
     mismatch = f"gprune-vllm supports vLLM {SUPPORTED_VLLM}.x, but this is vLLM {vllm.__version__}."
-    logger = init_logger(f"vllm.{__name__}")
     if os.environ.get(OVERRIDE) == "1":
         logger.warning("%s %s=1 has it prune all the same.", mismatch, OVERRIDE)
         return True

@@ -25,8 +25,10 @@ compile "$scratch/shared" --override "$scratch/any-build" --extra cpu --extra cu
 # torch's CPU build is on no index that all can reach, and a local wheel has a hash of its own: setup.sh installs it.
 # torchaudio and torchcodec have CUDA builds only, which do not load beside it.
 for package in torch torchaudio torchcodec; do echo "$package; sys_platform == 'none'"; done >"$scratch/left-out"
+# What a CPU serves uses no Triton, which is 1 GB; tests of vLLM's second model runner do.
+{ cat "$scratch/left-out"; echo "triton; sys_platform == 'none'"; } >"$scratch/left-out-of-serving"
 printf '%s\n' filelock fsspec jinja2 networkx setuptools sympy typing-extensions >"$scratch/needed-by-torch.in"
-compile "$scratch/cpu.txt" --generate-hashes --constraints "$scratch/shared" --override "$scratch/left-out" \
+compile "$scratch/cpu.txt" --generate-hashes --constraints "$scratch/shared" --override "$scratch/left-out-of-serving" \
     --extra cpu pyproject.toml "$scratch/needed-by-torch.in"
 compile "$scratch/cuda.txt" --generate-hashes --constraints "$scratch/shared" --extra cuda pyproject.toml
 compile "$scratch/test.txt" --generate-hashes --constraints "$scratch/shared" --override "$scratch/left-out" \

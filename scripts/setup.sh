@@ -4,25 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 python=$1 backend=$2
-torch=2.13.0+cpu torchvision=0.28.0+cpu
-cpu_index=https://download.pytorch.org/whl/cpu
-
-install() { "$python" -m pip install --quiet --no-compile --no-deps "$@"; }
 
 echo "==> Installing gprune-vllm for $backend (minutes the first time)"
-# No lock can hold torch's CPU build, as a wheel of one's own has its own hash; what an index says of its files is checked.
-if [ "$backend" = cpu ] && ! install "torch==$torch" 2>/dev/null; then
-    echo "==> No CPU build of torch in the configured index; fetching it from $cpu_index"
-    install --index-url "$cpu_index" "torch==$torch"
-    install --index-url "$cpu_index" "torchvision==$torchvision" ||
-        echo "==> Going on with the torchvision of the configured index"
-fi
-
-# The locks are complete, so pip need not look for what goes together, which would take minutes.
-install --require-hashes --requirement "scripts/locks/$backend.txt" ${3:+--requirement "scripts/locks/$3.txt"}
-install --no-build-isolation --editable .
-
-if [ "$backend" = cpu ]; then
-    # Only does something where torchvision is a CUDA build.
-    "$python" scripts/torchvision_shim.py
-fi
+scripts/dependencies.sh "$@"
+"$python" -m pip install --quiet --no-compile --no-deps --no-build-isolation --editable .

@@ -73,7 +73,7 @@ cluster_tools() (
 packages_of() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 from_debian prometheus prometheus promtool
-from_debian prometheus-alertmanager prometheus-alertmanager
+from_debian prometheus-alertmanager prometheus-alertmanager amtool
 cluster_tools
 installed chromium chromium
 environment checkov checkov checkov

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
 from vllm.transformers_utils.config import uses_mrope
 
+from gprune_vllm.adapter.shared_memory import check_shared_memory
 from gprune_vllm.adapter.timing import create_metrics_directory
 from gprune_vllm.families import family_of
 from gprune_vllm.settings import PruneSettings
@@ -77,6 +78,7 @@ class PruningConfig(VerifyAndUpdateConfig):
     @classmethod
     def verify_and_update_config(cls, vllm_config: "VllmConfig") -> None:
         cls.upstream.verify_and_update_config(vllm_config)
+        check_shared_memory(vllm_config.parallel_config)
         if not vllm_config.parallel_config.worker_extension_cls:
             vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
         if vllm_config.ec_manager_config.encoder_cache_manager_cls is None:

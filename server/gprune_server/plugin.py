@@ -12,7 +12,6 @@ from starlette.middleware import Middleware
 from vllm.config import VllmConfig
 from vllm.config.model import get_served_model_name
 from vllm.entrypoints.generate.api_router import init_generate_state
-from vllm.entrypoints.launchers.cli_args import resolve_default_chat_template_kwargs
 from vllm.entrypoints.serve.utils.request_logger import RequestLogger
 from vllm.model_executor.model_loader import get_model_cls
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY
@@ -33,6 +32,7 @@ from gprune_server.api.visual_tokens import VisualTokens
 from gprune_server.choosing.headers import PruneHeaders
 from gprune_server.choosing.presets import serve_presets
 from gprune_server.choosing.settings import ChoosingSettings
+from gprune_server.compatibility import renderer_options, resolve_default_chat_template_kwargs
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
 from gprune_server.guard.authentication import Authentication
@@ -174,6 +174,7 @@ def _renderer(
         reasoning_parser=args.structured_outputs_config.reasoning_parser,
         default_chat_template_kwargs=resolve_default_chat_template_kwargs(args),
         log_error_stack=args.log_error_stack,
+        **renderer_options(args),
     )
 
 

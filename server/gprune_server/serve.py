@@ -32,9 +32,9 @@ def main() -> None:
     hide_leaks()
 
     from vllm.entrypoints.cli.serve import ServeSubcommand
-    from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
-    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
     from vllm.logger import configure_logging_from_args
+
+    from gprune_server.compatibility import cli_env_setup, validate_parsed_serve_args
 
     cli_env_setup()
     parser = build_parser()
@@ -52,9 +52,9 @@ def main() -> None:
 
 def build_parser() -> "FlexibleArgumentParser":  # type: ignore[name-defined] # noqa: F821
     """Build the parser of `vllm serve` with the flags of `GROUPS` and defaults for this processor."""
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
-    from vllm.entrypoints.serve.utils.api_utils import VLLM_SUBCMD_PARSER_EPILOG
     from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    from gprune_server.compatibility import VLLM_SUBCMD_PARSER_EPILOG, make_arg_parser
 
     parser = make_arg_parser(FlexibleArgumentParser(prog="gprune-serve", description=__doc__))
     parser.epilog = VLLM_SUBCMD_PARSER_EPILOG.format(subcmd="serve")

@@ -82,8 +82,9 @@ def serve_arguments(arguments: Sequence[str]) -> Any:
     Raises:
         SystemExit: one is not an argument of vLLM.
     """
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    from gprune_server.compatibility import make_arg_parser
 
     return make_arg_parser(FlexibleArgumentParser()).parse_args(list(arguments))
 

@@ -12,6 +12,7 @@ from vllm.multimodal.media import MediaConnector, MediaIO, VideoMediaIO
 from vllm.multimodal.video import get_video_loader_backend_for_processor
 from yarl import URL
 
+from gprune_server.compatibility import decoding_options
 from gprune_server.guard.addresses import ForbiddenAddressError, is_address
 from gprune_server.guard.connection import address_rule, shared_connection
 from gprune_server.guard.data_url import LOOK, looks_like_base64, standard_data_url
@@ -106,7 +107,7 @@ class GuardedMediaConnector(MediaConnector):
         return GuardedVideoIO(self._limits, self._image_io(image_mode), **options)
 
     def _image_io(self, image_mode: str | None) -> GuardedImageIO:
-        options = {"image_mode": image_mode} | self.media_io_kwargs.get("image", {})
+        options = {"image_mode": image_mode} | self.media_io_kwargs.get("image", {}) | decoding_options(self)
         pixels = min(self._limits.max_image_pixels, vllm.envs.VLLM_MAX_IMAGE_PIXELS or sys.maxsize)
         return GuardedImageIO(pixels, self._limits.max_image_bytes, **options)
 

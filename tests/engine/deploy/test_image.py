@@ -25,16 +25,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = next(folder.glob("lib/python*/site-packages"))
     # A plain path: .pth files of that folder, the editable installation's among them, are not read.
     (packages / "vllm_environment.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
-    # The command `vllm` looks for a distribution of its name, which the CPU build does not have.
-    stub = packages / "vllm-0.32.0+cpu.dist-info"
-    stub.mkdir()
-    (stub / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
     pip = (sys.executable, "-m", "pip", "--python", python)
     installed = run(*pip, "install", "--no-compile", "--no-deps", "--no-index", wheel, cwd=folder)
     assert installed.returncode == 0, installed.stdout
-    repaired = run(python, ROOT / "scripts" / "torchvision_shim.py", cwd=folder)
-    assert repaired.returncode == 0, repaired.stdout
+    for script in ("torchvision_shim.py", "vllm_distribution.py"):
+        repaired = run(python, ROOT / "scripts" / script, cwd=folder)
+        assert repaired.returncode == 0, repaired.stdout
     return python
 
 
@@ -66,7 +63,7 @@ def crowded(tmp_path: Path) -> Path:
 
 def test_cuda_images_entry_point_serves_llava_from_any_folder(clean: Path, crowded: Path, tmp_path: Path) -> None:
     model = write_llava(tmp_path / "model")
-    program, *arguments = command("cuda", "ENTRYPOINT")
+    _, _, program, *arguments = command("cuda", "ENTRYPOINT")  # after tini
     assert program == "vllm"
     # With -m Python looks for modules in the working directory first.
     words = ["env", "--chdir", str(crowded), str(clean), "-m", "vllm.entrypoints.cli.main", *arguments]
@@ -90,7 +87,7 @@ def test_cuda_images_entry_point_serves_llava_from_any_folder(clean: Path, crowd
 
 
 def test_cpu_images_entry_point_takes_its_arguments_and_the_settings(clean: Path) -> None:
-    program, *arguments = command("cpu", "ENTRYPOINT")
+    _, _, program, *arguments = command("cpu", "ENTRYPOINT")
     words = [clean.parent / program, *arguments, *command("cpu", "CMD"), "--help=gprune"]
     printed = run(*words, env=server_environment(variables("cpu", clean)), cwd="/")
     assert printed.returncode == 0, printed.stdout

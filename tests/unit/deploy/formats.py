@@ -31,7 +31,21 @@ from tests.unit.deploy.schemas import (
 COMPOSE: Schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
 
 # What kustomize applies without a word of keys that it does not know, as a replacement by nothing.
-PATCH = array(closed(op={"enum": ["add", "replace"]}, path=STRING, value={}))
+PATCH = array(closed(("value",), op={"enum": ["add", "remove", "replace"]}, path=STRING, value={}))
+
+# A schema's keywords: validators ignore those that they do not know.
+_SCHEMAS: Schema = {"type": "object", "additionalProperties": {"$ref": "#"}}
+JSON_SCHEMA: Schema = {
+    "properties": {
+        **{key: {} for key in ("$schema", "$ref", "type", "pattern", "description", "const", "required")},
+        **dict.fromkeys(("minLength", "minimum"), COUNT),
+        **dict.fromkeys(("$defs", "properties"), _SCHEMAS),
+        **{key: {"$ref": "#"} for key in ("if", "then", "items", "propertyNames")},
+        "additionalProperties": {"anyOf": [{"const": False}, {"type": "object", "$ref": "#"}]},
+        "allOf": array({"$ref": "#"}),
+    },
+    "additionalProperties": False,
+}
 
 SWITCH: Schema = {"enum": ["true", "false"]}
 # GF_SECTION_KEY is a key of Grafana's configuration file.

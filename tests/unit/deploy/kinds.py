@@ -1,7 +1,7 @@
 """Objects that a cluster takes. Kinds of Kubernetes' own are held against its schemas, the others against those here.
 
 They name the fields that the files under deploy/ use, and were derived from prometheus-operator 0.93, KEDA 2.20,
-KServe 0.20 and KubeRay 1.7.
+KServe 0.20, KubeRay 1.7 and the Gateway API 1.4.
 """
 
 from typing import Any
@@ -82,6 +82,40 @@ SCALED_OBJECT = resource(
     ),
 )
 
+NAMED = array(closed(name=STRING))
+GATEWAY = resource(
+    "gateway.networking.k8s.io/v1",
+    "Gateway",
+    closed(
+        gatewayClassName=STRING,
+        listeners=array(
+            closed(
+                name=STRING,
+                protocol={"const": "HTTPS"},
+                port=COUNT,
+                hostname=STRING,
+                tls=closed(certificateRefs=NAMED),
+            )
+        ),
+    ),
+)
+
+HTTP_ROUTE = resource(
+    "gateway.networking.k8s.io/v1",
+    "HTTPRoute",
+    closed(
+        parentRefs=NAMED,
+        hostnames=array(STRING),
+        rules=array(
+            closed(
+                matches=array(closed(path=closed(type={"const": "PathPrefix"}, value=STRING))),
+                timeouts=closed(request=DURATION),
+                backendRefs=array(closed(name=STRING, port=COUNT)),
+            )
+        ),
+    ),
+)
+
 KSERVE = resource(
     "serving.kserve.io/v1alpha2",
     "LLMInferenceService",
@@ -115,6 +149,8 @@ RAY = resource(
 )
 
 KINDS = {
+    "Gateway": GATEWAY,
+    "HTTPRoute": HTTP_ROUTE,
     "LLMInferenceService": KSERVE,
     "PodMonitor": POD_MONITOR,
     "PrometheusRule": PROMETHEUS_RULE,

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from gprune_vllm.settings import PruneSettings
-from tests.support.tools import ROOT, kustomize, promtool
+from tests.support.tools import ROOT, helm, kustomize, promtool, require, run
 from tests.unit.deploy import formats
 from tests.unit.deploy.kinds import kubernetes_complaints
 from tests.unit.deploy.schemas import Schema, complaints
@@ -75,12 +75,29 @@ def by_kustomize(file: Path) -> list[str]:
     return found + ([rendered.stdout] if rendered.returncode else [])
 
 
+def by_helm(*command: str) -> Callable[[Path], list[str]]:
+    """What helm says of a chart, or of values for it."""
+
+    def found(file: Path) -> list[str]:
+        chart = next(folder for folder in file.parents if (folder / "Chart.yaml").exists())
+        values = ("--values", file) if file.name != "Chart.yaml" else ()
+        said = helm(*command, chart, *values)
+        return [said.stdout] if said.returncode else []
+
+    return found
+
+
 def by_promtool(*command: str) -> Callable[[Path], list[str]]:
     def found(file: Path) -> list[str]:
         checked = promtool(*command, file)
         return [checked.stdout] if checked.returncode else []
 
     return found
+
+
+def by_amtool(file: Path) -> list[str]:
+    checked = run(require("amtool"), "check-config", file)
+    return [checked.stdout] if checked.returncode else []
 
 
 def by_grafana(file: Path) -> list[str]:
@@ -112,10 +129,15 @@ READERS: dict[str, Callable[[Path], list[str]]] = {
     "grafana/dashboards/*.json": by_grafana,
     "grafana/provisioning/dashboards/*.yaml": partial(by_schema, formats.GRAFANA_DASHBOARDS),
     "grafana/provisioning/datasources/*.yaml": partial(by_schema, formats.GRAFANA_DATASOURCES),
+    "helm/*/Chart.yaml": by_helm("lint", "--strict"),
+    "helm/*/values.schema.json": partial(by_schema, formats.JSON_SCHEMA),
+    "helm/*/values.yaml": by_helm("template"),
+    "helm/*/examples/*.yaml": by_helm("template"),
     "kubernetes/base/kustomization.yaml": by_kustomize,
     "kubernetes/overlays/*/kustomization.yaml": by_kustomize,
     "kubernetes/base/*.yaml": by_cluster,
     "kubernetes/overlays/*/*.yaml": by_cluster,
+    "prometheus/alertmanager.yml": by_amtool,
     "prometheus/prometheus.yml": by_promtool("check", "config"),
     "prometheus/rules/*.yml": by_promtool("check", "rules"),
     "prometheus/tests/*.yml": by_promtool("test", "rules"),

@@ -15,8 +15,8 @@ FOLDER = ROOT / "deploy" / "compose"
 FILE = FOLDER / "compose.yaml"
 EXAMPLE = (FOLDER / ".env.example").read_text()
 PROFILES = {
-    "gpu": {"server", "dcgm-exporter", "prometheus", "grafana"},
-    "cpu": {"server-cpu", "prometheus", "grafana"},
+    "gpu": {"server", "dcgm-exporter", "prometheus", "alertmanager", "grafana"},
+    "cpu": {"server-cpu", "prometheus", "alertmanager", "grafana"},
 }
 
 
@@ -93,6 +93,26 @@ def test_containers_have_no_more_rights_than_they_need(name: str) -> None:
     assert "privileged" not in service
 
 
+@pytest.mark.parametrize("name", document()["services"])
+def test_logs_and_memory_of_containers_are_limited(name: str) -> None:
+    service = document()["services"][name]
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert service["mem_limit"]
+
+
+@pytest.mark.parametrize(("profile", "name"), [("gpu", "server"), ("cpu", "server-cpu")])
+def test_images_say_what_they_were_built_from(podman: Path, profile: str, name: str) -> None:
+    build = services(podman, profile, REVISION="abc")[name]["build"]
+    assert build["args"] == {"REVISION": "abc"}
+    assert "ARG REVISION=" in (ROOT / "Dockerfile").read_text()
+
+
+def test_alertmanager_is_started_with_flags_that_it_knows() -> None:
+    known = run(require("prometheus-alertmanager"), "--help").stdout
+    flags = [argument.partition("=")[0] for argument in document()["services"]["alertmanager"]["command"]]
+    assert [flag for flag in flags if f"{flag}=" not in known] == []
+
+
 @pytest.mark.parametrize("name", ["server", "server-cpu"])
 def test_caches_and_temporary_files_are_all_that_a_server_can_write(name: str) -> None:
     service = document()["services"][name]
@@ -125,8 +145,8 @@ def mounts(name: str) -> dict[str, Path]:
 
 
 def test_mounted_files_exist() -> None:
-    found = [source for name in ("prometheus", "grafana") for source in mounts(name).values()]
-    assert len(found) == 4
+    found = [source for name in ("prometheus", "alertmanager", "grafana") for source in mounts(name).values()]
+    assert len(found) == 5
     assert all(source.exists() for source in found)
 
 
@@ -134,11 +154,13 @@ def test_prometheus_scrapes_services_at_their_names() -> None:
     configuration = yaml.safe_load(mounts("prometheus")["/etc/prometheus/prometheus.yml"].read_text())
     targets = {
         target
-        for job in configuration["scrape_configs"]
-        for each in job["static_configs"]
+        for job in (*configuration["scrape_configs"], *configuration["alerting"]["alertmanagers"])
+        for each in job.get("static_configs", [])
         for target in each["targets"]
     }
-    assert targets == {"server:8000", "dcgm-exporter:9400"}
+    assert targets == {"server:8000", "alertmanager:9093"}
+    found = [each for job in configuration["scrape_configs"] for each in job.get("dns_sd_configs", [])]
+    assert [(each["names"], each["port"]) for each in found] == [(["dcgm-exporter"], 9400)]
     assert document()["services"]["server-cpu"]["networks"]["default"]["aliases"] == ["server"]
     rules = mounts("prometheus")["/etc/prometheus/rules"]
     assert all(list(rules.parent.glob(pattern)) for pattern in configuration["rule_files"])

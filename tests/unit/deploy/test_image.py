@@ -77,8 +77,27 @@ def test_images_load_the_plugin_and_run_as_nobody_in_particular(stage: str) -> N
 
 
 def test_entry_points_are_those_that_charts_and_users_expect() -> None:
-    assert command("cuda", "ENTRYPOINT") == command("ray", "ENTRYPOINT") == ["vllm", "serve"]
-    assert command("cpu", "ENTRYPOINT") == ["gprune-serve"]
+    assert command("cuda", "ENTRYPOINT") == command("ray", "ENTRYPOINT") == ["tini", "--", "vllm", "serve"]
+    assert command("cpu", "ENTRYPOINT") == ["tini", "--", "gprune-serve"]
+
+
+@pytest.mark.parametrize("stage", ["cpu", "cuda", "ray"])
+def test_images_hold_what_they_start_first(stage: str) -> None:
+    assert any("apt-get install" in each.value and " tini" in each.value for each in stages()[stage])
+
+
+def test_a_change_of_code_keeps_the_layers_of_dependencies() -> None:
+    assert copied("cpu-environment")
+    assert not {"gprune_vllm", "server", "pyproject.toml"} & {*copied("cpu-environment"), *copied("cpu")}
+    *_, wheel = [each.value for each in stages()["cpu"] if each.name in ("COPY", "RUN")]
+    assert "from=wheel" in wheel
+
+
+def test_docker_runs_are_documented_with_shared_memory() -> None:
+    texts = [file.read_text() for file in (DOCKERFILE, ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    runs = [line for text in texts for line in text.splitlines() if "docker run " in line and "gprune-vllm" in line]
+    assert runs
+    assert all("--shm-size=1g" in line for line in runs)
 
 
 class Health(BaseHTTPRequestHandler):
@@ -169,7 +188,7 @@ def test_vllm_brings_everything_that_the_wheel_needs() -> None:
 
 def test_cpu_image_serves_the_demo_model_with_real_arguments() -> None:
     model, *_ = arguments = command("cpu", "CMD")
-    copies = [instruction.value for instruction in stages()["cpu-environment"] if instruction.name == "COPY"]
+    copies = [instruction.value for instruction in stages()["cpu"] if instruction.name == "COPY"]
     assert f"evaluation/demo/models/llava {model}" in copies
     assert (ROOT / "evaluation" / "demo" / "models" / "llava" / "config.json").exists()
     assert serve_arguments(arguments).model_tag == model

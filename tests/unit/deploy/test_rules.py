@@ -51,7 +51,7 @@ def test_every_alert_says_how_bad_it_is_and_where_to_read_on(name: str) -> None:
     assert ALERTS[name]["labels"]["severity"] in {"critical", "warning"}
     assert annotations["summary"]
     assert annotations["description"]
-    assert annotations["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+    assert annotations["runbook_url"] == f"https://gprune.example.com/docs/runbook.md#{name.lower()}"
 
 
 def test_the_runbook_has_a_section_for_each_alert() -> None:

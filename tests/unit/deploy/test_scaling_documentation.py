@@ -69,9 +69,9 @@ def test_messages_in_the_troubleshooting_are_ours(words: str) -> None:
 
 
 def test_commands_have_arguments_that_their_programs_know() -> None:
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
+    from gprune_server.compatibility import make_arg_parser
     from gprune_server.serve import add_settings
 
     commands = [shlex.split(line) for block in blocks(SCALING, "console") for line in block.splitlines()]

@@ -84,7 +84,7 @@ def test_registering_does_not_import_the_model() -> None:
     } & set(loaded)
 
 
-OTHERS = ["0.31.9", "0.33.0", "1.0", "0.320.0", "dev"]
+OTHERS = ["0.31.9", "0.34.0", "1.0", "0.320.0", "dev"]
 
 
 @pytest.mark.parametrize("version", OTHERS)
@@ -115,7 +115,7 @@ def test_another_vllm_is_left_alone_where_gprune_is_not_named(
 def test_the_stubborn_may_try_another_vllm(
     named: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(vllm, "__version__", "0.33.0")
+    monkeypatch.setattr(vllm, "__version__", "0.34.0")
     monkeypatch.setenv(OVERRIDE, "1")
     if named:
         monkeypatch.setenv("VLLM_PLUGINS", named)
@@ -133,6 +133,17 @@ def test_every_build_of_the_supported_vllm_is_accepted(version: str, monkeypatch
     monkeypatch.setattr(vllm, "__version__", version)
     register()
     assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.families.llava_next"
+
+
+def test_the_next_vllm_is_tried_and_said_to_be_experimental(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(vllm, "__version__", "0.33.0")
+    monkeypatch.setattr(logging.getLogger("vllm"), "propagate", True)
+    with caplog.at_level("WARNING", "vllm"):
+        register()
+    assert ModelRegistry.models[ARCHITECTURE].module_name == "gprune_vllm.families.llava_next"
+    assert "experimental with vLLM 0.33" in caplog.text
 
 
 def test_vllm_finds_the_plugin_by_its_name() -> None:

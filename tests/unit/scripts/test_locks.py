@@ -50,9 +50,17 @@ def test_locks_hold_what_the_project_asks_for(lock: str) -> None:
     assert asked(lock)
     for requirement in map(Requirement, asked(lock)):
         if (lock, requirement.name) == ("cpu", "torch"):  # its CPU build, which scripts/setup.sh installs
-            assert f"torch{requirement.specifier}+cpu".replace("==", "=") in (ROOT / "scripts" / "setup.sh").read_text()
+            assert (
+                f"torch{requirement.specifier}+cpu".replace("==", "=")
+                in (ROOT / "scripts" / "dependencies.sh").read_text()
+            )
             continue
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+def test_a_cpu_is_served_without_triton_and_tested_with_it() -> None:
+    assert "triton" not in locked("cpu")
+    assert "triton" in locked("test")
 
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda"])

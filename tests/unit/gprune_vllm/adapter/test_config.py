@@ -19,6 +19,7 @@ from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import METHOD_NAMES, SMALL, Geometry
 
 PARALLEL = {
+    "distributed_executor_backend": "uni",
     "pipeline_parallel_size": 1,
     "tensor_parallel_size": 1,
     "use_ubatching": False,
