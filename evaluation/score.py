@@ -58,10 +58,14 @@ def rank_correlation(left: Sequence[float], right: Sequence[float]) -> tuple[flo
 def clustered_interval(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float]:
     """Bounds of the mean of values at 95 % confidence, where values of one cluster depend on each other.
 
-    The bounds are percentiles over bootstrap samples of whole clusters (Davison and Hinkley, 1997), seed fixed.
+    The bounds are percentiles over bootstrap samples of whole clusters (Davison and Hinkley, 1997), seed fixed. If all
+    values are 1, or all are 0, such samples are all alike, and the bounds are Wilson's for as many clusters.
     """
     import numpy
 
+    if set(values) in ({0.0}, {1.0}):
+        number = len(set(clusters))
+        return wilson_interval(round(values[0]) * number, number)
     names, places = numpy.unique(clusters, return_inverse=True)
     sums = numpy.bincount(places, weights=values)  # [clusters]
     sizes = numpy.bincount(places)  # [clusters]

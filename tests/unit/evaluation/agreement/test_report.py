@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from evaluation.agreement.judgement import Judgement, Judgements
 from evaluation.agreement.report import Row, draw, recommendation, table_of
 from evaluation.cell import UNPRUNED, Cell
@@ -53,6 +55,9 @@ def test_questions_about_one_picture_are_one_observation() -> None:
     apart = clustered_interval(values, [str(number) for number in range(40)])
     together = clustered_interval(values, [str(number % 2) for number in range(40)])
     assert together == (0, 1)
+    assert clustered_interval([1.0] * 40, [str(number % 16) for number in range(40)]) == pytest.approx(
+        (0.806, 1), abs=0.001
+    )
     assert 0.3 < apart[0] < 0.5 < apart[1] < 0.7
 
 
