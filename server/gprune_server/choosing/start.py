@@ -4,6 +4,8 @@ from collections.abc import Set
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import REGISTRY, CollectorRegistry
+
 from gprune_server.choosing.choices import Choices
 from gprune_server.choosing.config_file import parse_config, parse_presets
 from gprune_server.choosing.config_metrics import ConfigMetrics
@@ -13,13 +15,16 @@ from gprune_server.choosing.settings import ChoosingSettings
 from gprune_vllm.settings import PruneSettings
 
 
-def start_choices(settings: PruneSettings, served: Set[str], has_statistics: bool) -> LiveChoices:
+def start_choices(
+    settings: PruneSettings, served: Set[str], has_statistics: bool, registry: CollectorRegistry = REGISTRY
+) -> LiveChoices:
     """Set up the operator's choices, and follow their file if there is one.
 
     Args:
         settings: of the server.
         served: names of the served models and adapters.
         has_statistics: whether the engine keeps statistics.
+        registry: registry of the collectors.
 
     Raises:
         ValueError: a file cannot be read or is invalid, or the adaptive policy lacks statistics. The message names the
@@ -32,7 +37,7 @@ def start_choices(settings: PruneSettings, served: Set[str], has_statistics: boo
         return LiveChoices(fixed)
     load = partial(_load, settings, served, has_statistics)
     try:
-        live = ChoicesFile(Path(choosing.prune_config), load, ConfigMetrics())
+        live = ChoicesFile(Path(choosing.prune_config), load, ConfigMetrics(registry))
     except ValueError as error:
         raise ValueError(f"--prune-config {choosing.prune_config}: {error}") from error
     live.start()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gprune_server.choosing.start import start_choices
 from gprune_vllm.settings import PruneSettings
@@ -41,7 +42,7 @@ async def test_a_mistake_names_the_flag_and_the_file(
     monkeypatch.setenv(f"GPRUNE_{flag}", str(file))
     monkeypatch.setenv("GPRUNE_ADAPTIVE_MAX_RATIO", "0.6")
     with pytest.raises(ValueError, match=message) as refused:
-        start_choices(PruneSettings(), {"llava"}, has_statistics=False)
+        start_choices(PruneSettings(), {"llava"}, False, CollectorRegistry())
     assert str(refused.value).startswith(f"--{flag.lower().replace('_', '-')} {file}: ")
 
 
