@@ -7,7 +7,10 @@ from importlib import import_module
 
 from evaluation.failure import EvaluationError
 
-COMMANDS = ("table1", "table2", "table3", "beyond", "sweep", "degree", "shadow", "flops", "figures", "lmms", "results")
+COMMANDS = (
+    *("agreement", "table1", "table2", "table3", "beyond", "sweep", "degree", "shadow", "flops", "figures", "lmms"),
+    "results",
+)
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
 

@@ -59,8 +59,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._answers_file, self._times_file = folder / "answers.jsonl", folder / "times.jsonl"
-        self._answers = {line["key"]: Answer(**line) for line in _read(self._answers_file)}
-        self._times = list(_read(self._times_file))
+        self._answers = {line["key"]: Answer(**line) for line in read_lines(self._answers_file)}
+        self._times = list(read_lines(self._times_file))
 
     def __contains__(self, key: str) -> bool:
         return key in self._answers
@@ -70,7 +70,7 @@ class Journal:
 
     def add(self, answer: Answer) -> None:
         self._answers[answer.key] = answer
-        _append(self._answers_file, asdict(answer))
+        append_line(self._answers_file, asdict(answer))
 
     @contextmanager
     def timed(self, key: str) -> Iterator[None]:
@@ -81,7 +81,7 @@ class Journal:
         finally:
             time = {"key": key, "answers": len(self._answers) - before, "seconds": perf_counter() - start}
             self._times.append(time)
-            _append(self._times_file, time)
+            append_line(self._times_file, time)
 
     def samples_per_second(self, key: str) -> float | None:
         """Answers of a cell each second, over all runs that asked for some; None where none did."""
@@ -99,7 +99,7 @@ def time_key(fingerprint: str, cell: Cell, in_flight: int) -> str:
     return digest(fingerprint, cell.fields, in_flight)
 
 
-def _read(file: Path) -> Iterator[dict[str, Any]]:
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     """The lines of a file. One that a killed run left unfinished is cut off."""
     if not file.exists():
         return
@@ -111,6 +111,6 @@ def _read(file: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def _append(file: Path, line: dict[str, Any]) -> None:
+def append_line(file: Path, line: dict[str, Any]) -> None:
     with file.open("a") as output:
         output.write(json.dumps(line, ensure_ascii=False) + "\n")

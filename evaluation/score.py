@@ -53,3 +53,23 @@ def rank_correlation(left: Sequence[float], right: Sequence[float]) -> tuple[flo
     found = [spearmanr(*each).statistic for each in resampled if (each.min(axis=1) < each.max(axis=1)).all()]
     low, high = numpy.percentile(found, (2.5, 97.5))
     return float(spearmanr(left, right).statistic), float(low), float(high)
+
+
+def clustered_interval(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, float]:
+    """Bounds of the mean of values at 95 % confidence, where values of one cluster depend on each other.
+
+    The bounds are percentiles over bootstrap samples of whole clusters (Davison and Hinkley, 1997), seed fixed. If all
+    values are 1, or all are 0, such samples are all alike, and the bounds are Wilson's for as many clusters.
+    """
+    import numpy
+
+    if set(values) in ({0.0}, {1.0}):
+        number = len(set(clusters))
+        return wilson_interval(round(values[0]) * number, number)
+    names, places = numpy.unique(clusters, return_inverse=True)
+    sums = numpy.bincount(places, weights=values)  # [clusters]
+    sizes = numpy.bincount(places)  # [clusters]
+    drawn = numpy.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))  # [resamples, clusters]
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)  # [resamples]
+    low, high = numpy.percentile(means, (2.5, 97.5))
+    return float(low), float(high)

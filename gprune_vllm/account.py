@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Source = Literal["request", "default", "adaptive"]
+Source = Literal["request", "default", "adaptive", "canary"]
 RECORD_KEY = "gprune"
 """Extra key of the processed input that holds a `PruneRecord`. The API layer reads it, and the engine ignores it."""
 
@@ -27,6 +27,7 @@ class VisualTokenAccount:
         patches: tokens before pruning without structural ones.
         fitting_ratio: of a prompt that is too long for the model, the smallest ratio in hundredths at which it fits;
             None where no ratio that the server allows helps.
+        tenant: label of who sent it; empty where the operator lists no tenants.
     """
 
     input: int
@@ -40,6 +41,7 @@ class VisualTokenAccount:
     patches: int = 0
     videos: int = 0
     fitting_ratio: float | None = None
+    tenant: str = ""
 
     @property
     def media(self) -> int:

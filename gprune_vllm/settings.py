@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
 from gprune_vllm.plan import PruneSpec, SpecError, shortened
+from gprune_vllm.ratio_settings import RatioSettings
 
 ALL_METHODS = "all"
 """Value of `prune_methods` that enables every registered method."""
@@ -17,12 +18,7 @@ FASTV = (
 )
 """Reason why no server has the method `fastv`, for error messages."""
 
-_ASKED_OR_ALLOWED = {
-    *("default_prune_ratio", "max_prune_ratio", "prune_method", "prune_methods"),
-    *("prune_policy", "adaptive_min_ratio", "adaptive_max_ratio", "adaptive_waiting_requests"),
-}
-
-Ratio = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+_ASKED_OR_ALLOWED = {"prune_method", "prune_methods", *RatioSettings.model_fields}
 
 
 class OperatorSettings(BaseSettings):
@@ -43,15 +39,13 @@ class OperatorSettings(BaseSettings):
             raise ValueError("; ".join(_complaint(dict(detail)) for detail in error.errors())) from error
 
 
-class PruneSettings(OperatorSettings):
+class PruneSettings(OperatorSettings, RatioSettings):
     """Pruning settings of one server.
 
     Raises:
         pydantic.ValidationError: a value is out of range, or two contradict each other.
     """
 
-    default_prune_ratio: Ratio = Field(0.0, description="Pruning ratio of requests that do not set one, in [0, 1).")
-    max_prune_ratio: Ratio | None = Field(None, description="Refuse requests above this ratio. Default: no limit.")
     prune_method: str = Field("gprune", description="Default method for selecting the visual tokens to keep.")
     prune_methods: str | None = Field(
         None,
@@ -86,16 +80,6 @@ class PruneSettings(OperatorSettings):
     prune_iterations: Annotated[int, Field(ge=0, le=100)] = Field(
         ITERATIONS, description="Number of times that scores are propagated."
     )
-    prune_policy: Literal["fixed", "adaptive"] = Field(
-        "fixed",
-        description="Ratio of requests that do not set one: the default ratio, or a ratio that rises with the engine's "
-        "load.",
-    )
-    adaptive_min_ratio: Ratio = Field(0.0, description="Ratio of the adaptive policy without load.")
-    adaptive_max_ratio: Ratio = Field(0.7, description="Largest ratio of the adaptive policy.")
-    adaptive_waiting_requests: Annotated[int, Field(ge=1)] = Field(
-        8, description="Waiting requests per engine at which the adaptive policy reaches its largest ratio."
-    )
     trust_image_uuids: bool = Field(
         False,
         description="Use the uuids that clients give images as cache keys, and accept images by uuid alone. A client "
@@ -108,41 +92,6 @@ class PruneSettings(OperatorSettings):
     @classmethod
     def _none_is_a_value(cls, values: dict[str, Any]) -> dict[str, Any]:
         return {name: None if value in ("none", "None") else value for name, value in values.items()}
-
-    @model_validator(mode="after")
-    def _default_within_limit(self) -> "PruneSettings":
-        if self.max_prune_ratio is not None and self.default_prune_ratio > self.max_prune_ratio:
-            raise ValueError(
-                f"--default-prune-ratio {self.default_prune_ratio} is above --max-prune-ratio {self.max_prune_ratio}. "
-                "Lower one or raise the other."
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _policy_without_contradiction(self) -> "PruneSettings":
-        if self.adaptive_min_ratio > self.adaptive_max_ratio:
-            raise ValueError(
-                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --adaptive-max-ratio "
-                f"{self.adaptive_max_ratio}. Lower one or raise the other."
-            )
-        if self.prune_policy == "fixed":
-            return self
-        if self.default_prune_ratio:
-            raise ValueError(
-                f"--default-prune-ratio {self.default_prune_ratio} does not go with --prune-policy adaptive, which "
-                "chooses the ratio itself. Set --adaptive-min-ratio instead."
-            )
-        if self.max_prune_ratio is not None and self.adaptive_min_ratio > self.max_prune_ratio:
-            raise ValueError(
-                f"--adaptive-min-ratio {self.adaptive_min_ratio} is above --max-prune-ratio {self.max_prune_ratio}. "
-                "Lower one or raise the other."
-            )
-        return self
-
-    @property
-    def adaptive_limit(self) -> float:
-        """The largest ratio that the adaptive policy may choose: not above that of requests."""
-        return min(self.adaptive_max_ratio, 1.0 if self.max_prune_ratio is None else self.max_prune_ratio)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -174,9 +123,8 @@ class PruneSettings(OperatorSettings):
         ratio: object | None = None,
         budget: object | None = None,
         method: object | None = None,
-        default: object | None = None,
     ) -> PruneSpec:
-        """Resolve what a request asks for; None means the default. `default` replaces the operator's default ratio.
+        """Resolve what a request asks for; None means the default.
 
         Raises:
             SpecError: the ratio is not a number in [0, 1) or above the limit, the budget is not a positive integer,
@@ -190,7 +138,7 @@ class PruneSettings(OperatorSettings):
                 "ratio_and_budget",
             )
         if ratio is None and budget is None:
-            ratio = self.default_prune_ratio if default is None else default
+            ratio = self.default_prune_ratio
         spec = PruneSpec(0.0 if ratio is None else ratio, budget, self._enabled(method))  # type: ignore[arg-type]
         if self.max_prune_ratio is not None and spec.ratio > self.max_prune_ratio:
             raise SpecError(

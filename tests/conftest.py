@@ -127,6 +127,12 @@ def limited_server(server_pool: ServerPool, collector: Collector) -> Server:
     return server_pool.get(pool.LIMITED, ("--otlp-traces-endpoint", collector.url))
 
 
+@pytest.fixture
+def limited_config(server_pool: ServerPool) -> Path:
+    """The file that `limited_server` follows. Whoever changes it changes it back."""
+    return server_pool.config
+
+
 @pytest.fixture(scope="module")
 def small_server(server_pool: ServerPool) -> Server:
     """A server that computes two requests at once, lets six more wait, and prunes more the more wait."""

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.board import Rows, board
+from deploy.grafana.choosing import configuration, tenants
 from deploy.grafana.panels import OPERATIONS, TOKENS_PER_SECOND, lines, listing, number
 from deploy.grafana.queries import BUCKET, increase, mean, quantile, rate, select, total
 
@@ -14,7 +15,7 @@ SERVER_ERRORS = f"({rate('http_requests_total', FAILED)} or 0 * {ANSWERS}) / {AN
 
 def overview() -> Dashboard:
     """The dashboard to look at first."""
-    rows = {**_savings(), **_traffic(), **_errors(), **_saturation(), **_servers()}
+    rows = {**_savings(), **_traffic(), **_errors(), **_saturation(), **tenants(), **configuration(), **_servers()}
     return board("gprune-overview", "G-Prune / Overview", "What pruning visual tokens saves, and the service.", rows)
 
 
@@ -76,8 +77,8 @@ def _traffic() -> Rows:
         "Traffic": [
             lines(
                 "Prompts with images",
-                "By pruning method, and by whether the request named its ratio, got the default, or what the adaptive "
-                "policy chose.",
+                "By pruning method, and by whether the request named its ratio, got the default, a canary, or what the "
+                "adaptive policy chose.",
                 "reqps",
                 {"{{method}}, {{source}}": rate("gprune_requests_total", by="method, source")},
                 width=8,

@@ -16,7 +16,7 @@ def check_media(info: Any, inputs: PlannedInputs) -> None:
     """Refuse images without a place in the prompt, budgets below the limit, and prompts with too many positions."""
     _check_places(info, inputs)
     for plan in inputs.known_plans:
-        check_budget(info, plan, inputs.spec)
+        check_budget(plan, inputs.spec, inputs.largest_ratio)
     if any(plan.pruned for plan in inputs.known_plans):
         check_positions(info, inputs, len(inputs.prompt) + sum(plan.span - 1 for plan in inputs.known_plans))
 
@@ -35,9 +35,8 @@ def _check_places(info: Any, inputs: PlannedInputs) -> None:
             )
 
 
-def check_budget(info: Any, plan: TokenPlan, spec: PruneSpec) -> None:
+def check_budget(plan: TokenPlan, spec: PruneSpec, largest_ratio: float | None) -> None:
     """Refuse a budget that keeps fewer tokens of an image than the largest ratio does."""
-    largest_ratio = info.settings.max_prune_ratio
     if spec.budget is None or largest_ratio is None:
         return
     at_most = PruneSpec(largest_ratio)

@@ -25,7 +25,6 @@ SETTINGS_ATTRIBUTE = "gprune_settings"
 _FLAGS_INSTEAD = {
     "prune_ratio": "--default-prune-ratio",
     "visual_token_budget": "--default-prune-ratio",
-    "adaptive_prune_ratio": "--prune-policy adaptive",
     "prune_method": "--prune-method",
 }
 

@@ -77,12 +77,15 @@ class PlannedInputs(ProcessorInputs):
     Attributes:
         plans: of each modality; None for what vLLM's cache knows by its name only.
         placeholders: of each modality, once it is processed.
+        largest_ratio: the largest that the request may ask for; None if there is no limit.
     """
 
     plans: dict[str, list[TokenPlan | None]] = field(default_factory=dict)
     placeholders: dict[str, list[PlannedPlaceholders]] = field(default_factory=dict)
     spec: PruneSpec = field(default_factory=PruneSpec)
     source: Source = "default"
+    tenant: str = ""
+    largest_ratio: float | None = None
 
     @property
     def known_plans(self) -> list[TokenPlan]:
@@ -164,4 +167,5 @@ def account_of(inputs: PlannedInputs) -> VisualTokenAccount:
         method=inputs.spec.method,
         budget=inputs.spec.budget,
         patches=patches,
+        tenant=inputs.tenant,
     )

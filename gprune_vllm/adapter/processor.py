@@ -35,8 +35,10 @@ from gprune_vllm.adapter.refusal import (
     blamed_field,
     resolve_request,
     source_of,
+    terms_of,
 )
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
+from gprune_vllm.settings import PruneSettings
 
 LARGEST_BUDGET = 2**31
 """Tokens that no image has. Larger budgets are all the same, and too large for vLLM's hash."""
@@ -61,7 +63,9 @@ class PruningProcessor:
     def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
         planned = PlannedInputs(**{item.name: getattr(inputs, item.name) for item in fields(ProcessorInputs)})
         asked = inputs.hf_processor_mm_kwargs
-        planned.spec, planned.source = self._spec(inputs), source_of(asked)
+        terms = terms_of(asked, self.info.settings)
+        planned.spec, planned.source = self._spec(inputs, terms.settings), source_of(asked, terms)
+        planned.tenant, planned.largest_ratio = terms.tenant, terms.settings.max_prune_ratio
         if not self.info.settings.trust_image_uuids:
             self._forget_names(planned)
         planned.plans = self._plans(planned, planned.spec, asked)
@@ -71,10 +75,10 @@ class PruningProcessor:
         result = super().apply(planned, timing_ctx)  # type: ignore[misc]
         return {**result, RECORD_KEY: PruneRecord(self._account(planned, len(result["prompt_token_ids"])))}
 
-    def _spec(self, inputs: ProcessorInputs) -> PruneSpec:
+    def _spec(self, inputs: ProcessorInputs, settings: PruneSettings) -> PruneSpec:
         """Resolve what the request asks for. With anything that is taken whole, it must ask for no pruning."""
         asked = inputs.hf_processor_mm_kwargs
-        spec, whole = resolve_request(self.info.settings, asked), self._taken_whole(inputs.mm_data_items)
+        spec, whole = resolve_request(settings, asked), self._taken_whole(inputs.mm_data_items)
         if not whole:
             return spec
         if asked.get(RATIO_KEY) or asked.get(BUDGET_KEY) is not None:
@@ -139,7 +143,7 @@ class PruningProcessor:
     def _fitting_ratio(self, inputs: PlannedInputs, text_length: int) -> float | None:
         """Find the smallest ratio at which the prompt leaves room for a token of output."""
         plans = [item.plan for item in inputs.all_placeholders if item.plan is not None]
-        largest = self.info.settings.max_prune_ratio
+        largest = inputs.largest_ratio
         return smallest_ratio(plans, self.info.max_length - 1 - text_length, 1.0 if largest is None else largest)
 
     def _cached_apply_hf_processor(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
@@ -220,7 +224,7 @@ class PruningProcessor:
         return updates
 
     def plan_item(
-        self, modality: str, item: Any, specs: Sequence[PruneSpec]
+        self, modality: str, item: Any, specs: Sequence[PruneSpec], largest_ratio: float | None
     ) -> tuple[dict[str, Tensor], MediaSize, list[PlannedImage]]:
         """Return what the model gets for an RGB image or a video, as a batch of it alone, with its size and plans.
 
@@ -228,6 +232,7 @@ class PruningProcessor:
             modality: "image" or "video".
             item: as vLLM loads it.
             specs: of each plan.
+            largest_ratio: the largest that the request may ask for; None if there is no limit.
 
         Raises:
             PruneRefusal: a budget is below the server's limit.
@@ -238,14 +243,16 @@ class PruningProcessor:
         assert size is not None
         output: BatchFeature = super()._apply_hf_processor_main(items, {})  # type: ignore[misc]
         config = super()._get_mm_fields_config(output, {})  # type: ignore[misc]
-        planned = [self._planned_item(modality, size, output, spec) for spec in specs]
+        planned = [self._planned_item(modality, size, output, spec, largest_ratio) for spec in specs]
         ((_, batch),) = group_and_batch_mm_items(MultiModalKwargsItems.from_hf_inputs(output, config)[modality])
         tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}  # not timestamps
         return tensors, size, planned
 
-    def _planned_item(self, modality: str, size: MediaSize, output: BatchFeature, spec: PruneSpec) -> PlannedImage:
+    def _planned_item(
+        self, modality: str, size: MediaSize, output: BatchFeature, spec: PruneSpec, largest_ratio: float | None
+    ) -> PlannedImage:
         plan = self.info.plan(modality, size, spec)
-        check_budget(self.info, plan, spec)
+        check_budget(plan, spec, largest_ratio)
         return self._planned(modality, plan, output, 0, spec.method)
 
 

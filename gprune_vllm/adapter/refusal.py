@@ -7,13 +7,14 @@ from vllm.exceptions import VLLMValidationError
 from gprune_vllm.account import Source
 from gprune_vllm.plan import PruneSpec, SpecError
 from gprune_vllm.settings import PruneSettings
+from gprune_vllm.terms import Terms
 
 RATIO_KEY, BUDGET_KEY, METHOD_KEY = "prune_ratio", "visual_token_budget", "prune_method"
 FIELDS = (RATIO_KEY, BUDGET_KEY, METHOD_KEY)
 """Fields of the request that ask for pruning, and their keys among `mm_processor_kwargs`."""
-ADAPTIVE_KEY = "adaptive_prune_ratio"
-"""Key of the ratio that takes the default's place for one request. It is no field: the server chooses it."""
-KEYS = (*FIELDS, ADAPTIVE_KEY)
+TERMS_KEY = "gprune_terms"
+"""Key of the `Terms` of one request. It is no field: the server sets it."""
+KEYS = (*FIELDS, TERMS_KEY)
 """All keys of pruning among `mm_processor_kwargs`."""
 REASONS = (
     "invalid_ratio",
@@ -42,22 +43,27 @@ class PruneRefusal(VLLMValidationError):
 
 
 def resolve_request(settings: PruneSettings, fields: Mapping[str, object]) -> PruneSpec:
-    """Resolve the pruning fields of a request. A field that is None or absent means the default, or `ADAPTIVE_KEY`.
+    """Resolve the pruning fields of a request. A field that is None or absent means the default.
 
     Raises:
         PruneRefusal: see `PruneSettings.resolve`.
     """
     try:
-        return settings.resolve(*(fields.get(key) for key in KEYS))
+        return settings.resolve(*(fields.get(key) for key in FIELDS))
     except SpecError as error:
         raise PruneRefusal(str(error), error.field, error.reason) from error
 
 
-def source_of(fields: Mapping[str, object]) -> Source:
+def terms_of(kwargs: Mapping[str, object], settings: PruneSettings) -> Terms:
+    """Return the terms among the processor arguments of a request, or else those of the server's own settings."""
+    terms = kwargs.get(TERMS_KEY)
+    return terms if isinstance(terms, Terms) else Terms(settings)
+
+
+def source_of(fields: Mapping[str, object], terms: Terms) -> Source:
     """Return where the ratio or the budget of a request comes from."""
-    if fields.get(RATIO_KEY) is not None or fields.get(BUDGET_KEY) is not None:
-        return "request"
-    return "default" if fields.get(ADAPTIVE_KEY) is None else "adaptive"
+    asked = fields.get(RATIO_KEY) is not None or fields.get(BUDGET_KEY) is not None
+    return "request" if asked else terms.source
 
 
 def blamed_field(fields: Mapping[str, object]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
 
-from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.pressure import EnginePressure
+from gprune_vllm.account import Source
 from gprune_vllm.settings import PruneSettings
 
 LEVELS = 4
@@ -22,7 +22,9 @@ INTERVAL = 0.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """State of the controller.
+    """Level of pressure, which rises at once and falls slowly.
+
+    Pressure 0 means that no request waits; pressure 1 or more calls for the largest ratio.
 
     Attributes:
         level: from 0, the smallest ratio, to `LEVELS`, the largest.
@@ -32,12 +34,20 @@ class State:
     level: int = 0
     calm_since: float | None = None
 
+    def advance(self, pressure: float, now: float) -> "State":
+        """Return the state that follows, given the pressure at a time in seconds of any monotonic clock."""
+        levels = min(max(0.0, pressure), 1.0) * LEVELS
+        if floor(levels) > self.level:
+            return State(floor(levels))
+        if self.level == 0 or levels > self.level - MARGIN:
+            return State(self.level)
+        since = now if self.calm_since is None else self.calm_since
+        return State(self.level, since) if now - since < HOLD else State(self.level - 1, now)
+
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """Maps pressure to one of `LEVELS` + 1 evenly spaced ratios. The ratio rises at once and falls slowly.
-
-    Pressure 0 means that no request waits; pressure 1 or more calls for the largest ratio.
+    """Maps levels to `LEVELS` + 1 evenly spaced ratios.
 
     Attributes:
         minimum: the smallest ratio.
@@ -47,90 +57,58 @@ class Controller:
     minimum: float
     maximum: float
 
-    def advance(self, state: State, pressure: float, now: float) -> State:
-        """Return the state that follows `state`, given the pressure at a time in seconds of any monotonic clock."""
-        levels = min(max(0.0, pressure), 1.0) * LEVELS
-        if floor(levels) > state.level:
-            return State(floor(levels))
-        if state.level == 0 or levels > state.level - MARGIN:
-            return State(state.level)
-        since = now if state.calm_since is None else state.calm_since
-        return State(state.level, since) if now - since < HOLD else State(state.level - 1, now)
-
     def ratio(self, state: State) -> float:
         ratio = round(self.minimum + state.level / LEVELS * (self.maximum - self.minimum), 6)
         return min(self.maximum, max(self.minimum, ratio))
 
 
-class AdaptivePolicy:
-    """Current ratio of requests that set none.
+class RatioPolicy:
+    """Ratio of requests that set none: the default, or one that follows the load, as far as agreement allows.
 
     Args:
-        controller: maps pressure to a ratio.
-        pressure: pressure on the engines.
+        current: returns the server's settings in force.
+        pressure: pressure on the engines; None if they keep no statistics, and then no settings are adaptive.
         expose: called with each ratio.
-        limit: returns the largest ratio that is allowed now.
+        limit: returns the largest ratio that agreement allows now; None if it has no say.
         clock: returns the time in seconds; the same clock as that of `pressure`.
     """
 
     def __init__(
         self,
-        controller: Controller,
-        pressure: EnginePressure,
+        current: Callable[[], PruneSettings],
+        pressure: EnginePressure | None,
         expose: Callable[[float], None],
-        limit: Callable[[], float] = lambda: 1.0,
+        limit: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._controller, self._pressure, self._expose, self._clock = controller, pressure, expose, clock
+        self._current, self._pressure, self._expose, self._clock = current, pressure, expose, clock
         self._limit = limit
         self._state = State()
         self._watch: asyncio.Task[None] | None = None
 
-    def ratio(self) -> float:
-        """Update and return the ratio for a request that arrives now."""
-        now = self._clock()
-        self._state = self._controller.advance(self._state, self._pressure.worst(now), now)
-        ratio = min(self._controller.ratio(self._state), self._limit())
-        self._expose(ratio)
-        return ratio
+    def ratio(self, settings: PruneSettings) -> float:
+        """Return the ratio, under the settings of its sender, for a request that arrives now."""
+        ratio = settings.default_prune_ratio
+        if settings.prune_policy == "adaptive":
+            ratio = Controller(settings.adaptive_min_ratio, settings.adaptive_limit).ratio(self._advance())
+        return ratio if self._limit is None else min(ratio, self._limit())
+
+    def source(self, settings: PruneSettings) -> Source:
+        """Return where the ratio comes from."""
+        return "default" if settings.prune_policy == "fixed" and self._limit is None else "adaptive"
 
     def start(self) -> None:
-        """Keep the ratio up to date while no requests arrive. Needs a running event loop."""
+        """Expose the ratio, also while no requests arrive. Needs a running event loop."""
+        self._expose(self.ratio(self._current()))
         self._watch = asyncio.create_task(self._keep_watching())
+
+    def _advance(self) -> State:
+        assert self._pressure is not None
+        now = self._clock()
+        self._state = self._state.advance(self._pressure.worst(now), now)
+        return self._state
 
     async def _keep_watching(self) -> None:
         while True:
-            self.ratio()
+            self._expose(self.ratio(self._current()))
             await asyncio.sleep(INTERVAL)
-
-
-def start_policy(
-    settings: PruneSettings,
-    pressure: EnginePressure | None,
-    metrics: PruneMetrics,
-    limit: Callable[[], float] | None = None,
-) -> AdaptivePolicy | None:
-    """Start the policy of an engine. Return None if the ratio never changes.
-
-    Args:
-        settings: the server's settings.
-        pressure: pressure on the engine; None if it keeps no statistics.
-        metrics: exposes the ratio.
-        limit: returns the largest ratio allowed now, also for the default ratio; None if there is no such limit.
-
-    Raises:
-        ValueError: the engine keeps no statistics.
-    """
-    fixed = settings.prune_policy == "fixed"
-    if fixed and limit is None:
-        return None
-    if pressure is None:
-        raise ValueError(
-            "--prune-policy adaptive needs the engine's statistics. Start the server without --disable-log-stats."
-        )
-    smallest, largest = settings.adaptive_min_ratio, settings.adaptive_limit
-    if fixed:
-        smallest = largest = settings.default_prune_ratio
-    policy = AdaptivePolicy(Controller(smallest, largest), pressure, metrics.adapted, limit or (lambda: 1.0))
-    policy.start()
-    return policy

@@ -19,7 +19,7 @@ from vllm.renderers.chat_utils import load_chat_template
 from vllm.utils.torch_utils import get_kv_cache_torch_dtype
 
 from gprune_server import playground
-from gprune_server.adaptive import start_policy
+from gprune_server.adaptive import RatioPolicy
 from gprune_server.api import invocations, models
 from gprune_server.api.anthropic_errors import AnthropicErrors
 from gprune_server.api.anthropic_messages import AnthropicMessages
@@ -29,9 +29,13 @@ from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.routes import reading, router
 from gprune_server.api.usage import UsageReporter
 from gprune_server.api.visual_tokens import VisualTokens
-from gprune_server.choosing.headers import PruneHeaders
-from gprune_server.choosing.presets import serve_presets
+from gprune_server.choosing.choices import Choices
+from gprune_server.choosing.chooser import Chooser
+from gprune_server.choosing.headers import FIELDS_BY_HEADER, KeepHeaders
+from gprune_server.choosing.live import LiveChoices
+from gprune_server.choosing.presets import PresetNames
 from gprune_server.choosing.settings import ChoosingSettings
+from gprune_server.choosing.start import start_choices
 from gprune_server.compatibility import renderer_options, resolve_default_chat_template_kwargs
 from gprune_server.engine import ObservedEngine
 from gprune_server.errors import handle_errors
@@ -49,8 +53,8 @@ from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Observer
 from gprune_server.observe.tracing import annotate_spans
-from gprune_server.pressure import watch_pressure
-from gprune_server.shadow.shadow import start_shadow
+from gprune_server.pressure import EnginePressure, watch_pressure
+from gprune_server.shadow.shadow import Shadow, start_shadow
 from gprune_server.shutdown import Drain, DrainingEngine
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, settings_of
 from gprune_vllm.adapter.timing import metrics_directory
@@ -111,9 +115,10 @@ def _add_middleware(app: FastAPI) -> None:
         StructureLimit, most_values=limits.max_request_values, most_bytes=limits.max_request_structure_bytes
     )
     app.add_middleware(BodyLimit, max_bytes=limits.max_request_bytes)
-    if ChoosingSettings.load().prune_headers:
-        app.add_middleware(PruneHeaders)
+    app.add_middleware(KeepHeaders)
     app.add_middleware(Drain, in_flight=in_flight)
+    if ChoosingSettings.load().prune_headers and "*" not in app.state.args.allowed_headers:
+        app.state.args.allowed_headers = [*app.state.args.allowed_headers, *FIELDS_BY_HEADER]  # for CORS
     # Outside of all others, vLLM's own authentication included: vLLM adds the middleware of its flag last.
     app.state.args.middleware = [*app.state.args.middleware, *OUTERMOST]
 
@@ -131,25 +136,48 @@ async def _build_handlers(engine_client: Any, state: Any, args: Namespace) -> No
     metrics = _metrics(settings, engine_client.vllm_config)
     request_logger = RequestLogger(max_log_len=args.max_log_len) if args.enable_log_requests else None
     limit = shared_limits().max_request_sequences
-    renderer = _renderer(settings, metrics, limit, engine_client, args, request_logger)
     pressure = watch_pressure(engine_client, settings.adaptive_waiting_requests)
-    shadow = start_shadow(settings, engine_client, pressure)
-    ceiling = None if shadow is None else shadow.ceiling
-    renderer.policy = start_policy(settings, pressure, metrics, None if ceiling is None else ceiling.ratio)
+    names = PresetNames(state.openai_serving_models)
+    live = start_choices(settings, names.served, pressure is not None)
+    shadow = start_shadow(live.current.settings, engine_client, pressure)
+    chooser = _chooser(live, pressure, shadow, metrics)
+    renderer = _renderer(chooser, metrics, limit, engine_client, args, request_logger)
     renderer.placeholders = state.gprune_placeholders = _placeholders(engine_client)
     state.online_renderer = state.serving_tokenization.online_renderer = renderer
-    renderer.presets = serve_presets(state.openai_serving_models, settings)
+    live.subscribe(names.follow)
     engine = ObservedEngine(engine_client, _observers(settings, metrics), limit, shadow)
     template_kwargs = resolve_default_chat_template_kwargs(args)
     await init_generate_state(engine, state, args, request_logger, ("generate",), template_kwargs)
-    state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name())
+    state.gprune_visual_tokens = VisualTokens(engine_client, state.openai_serving_models.model_name(), chooser)
     state.anthropic_serving_messages = AnthropicMessages(state.anthropic_serving_messages)
     for handler in ("openai_serving_chat", "openai_serving_chat_batch", "openai_serving_responses"):
         setattr(state, handler, UsageReporter(getattr(state, handler)))
 
 
+def _chooser(
+    live: LiveChoices, pressure: EnginePressure | None, shadow: Shadow | None, metrics: PruneMetrics
+) -> Chooser:
+    """Set up what chooses the pruning of requests, and have everything that depends on it follow its changes."""
+    ceiling = None if shadow is None else shadow.ceiling
+
+    def follow(choices: Choices) -> None:
+        metrics.limited(choices.settings)
+        if pressure is not None:
+            pressure.waiting_requests = choices.settings.adaptive_waiting_requests
+        if ceiling is not None:
+            ceiling.follow(choices.settings)
+
+    live.subscribe(follow)
+    policy = RatioPolicy(
+        lambda: live.current.settings, pressure, metrics.adapted, None if ceiling is None else ceiling.limit
+    )
+    policy.start()
+    choosing = ChoosingSettings.load()
+    return Chooser(lambda: live.current, policy, choosing.prune_headers, choosing.tenant_header)
+
+
 def _renderer(
-    settings: PruneSettings,
+    chooser: Chooser,
     metrics: PruneMetrics,
     max_sequences: int,
     engine_client: Any,
@@ -158,7 +186,7 @@ def _renderer(
 ) -> PruneRenderer:
     """Create a renderer with the arguments of vLLM's `init_app_state`."""
     return PruneRenderer(
-        settings,
+        chooser,
         metrics,
         max_sequences,
         model_config=engine_client.model_config,

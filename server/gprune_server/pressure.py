@@ -32,13 +32,15 @@ class EnginePressure(AggregateStatLoggerBase):
     Changes against `vllm.v1.metrics.loggers.AggregateStatLoggerBase` (vLLM 0.32): logs nothing and takes no vLLM
     configuration. If several API servers share an engine, only one of them receives the statistics of a step.
 
-    Args:
+    Attributes:
         waiting_requests: see `pressure_of`.
+
+    Args:
         clock: returns the time in seconds.
     """
 
     def __init__(self, waiting_requests: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._waiting_requests, self._clock = waiting_requests, clock
+        self.waiting_requests, self._clock = waiting_requests, clock
         self._last: dict[int, tuple[float, float, int]] = {}  # time, pressure and running requests by engine
 
     def record(
@@ -49,7 +51,7 @@ class EnginePressure(AggregateStatLoggerBase):
         engine_idx: int = 0,
     ) -> None:
         if scheduler_stats is not None:
-            pressure = pressure_of(scheduler_stats, self._waiting_requests)
+            pressure = pressure_of(scheduler_stats, self.waiting_requests)
             self._last[engine_idx] = self._clock(), pressure, scheduler_stats.num_running_reqs
 
     def log_engine_initialized(self) -> None:

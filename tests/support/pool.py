@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import copy
 
 from evaluation.demo import MODELS
 from tests.support.questions import SHADOW_FRACTION
@@ -10,7 +11,7 @@ from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Ser
 
 STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16")
 """Prompts of more than 128 tokens are prefilled in chunks."""
-PRESETS = Path(__file__).parent / "presets.yaml"
+CONFIG = Path(__file__).parent / "prune.yaml"
 KEY = ("--api-key", API_KEY)
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
@@ -39,12 +40,14 @@ RECIPES: Mapping[str, Recipe] = {
         STOCK_SERVE,
         {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
     ),
-    # All that an operator can set about ratios and methods, presets and headers among it, with traces exported at once.
+    # All that an operator can set about ratios and methods, in flags, headers and the file `CONFIG`, with traces
+    # exported at once.
     LIMITED: Recipe(
         (
-            *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--max-prune-ratio", "0.8", "--prune-method", "random"),
+            *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
-            *("--max-num-batched-tokens", "256", "--prune-presets", str(PRESETS), "--prune-headers"),
+            *("--max-num-batched-tokens", "256", "--prune-headers", "--tenant-header", "X-Tenant"),
+            *("--allowed-headers", '["Authorization"]'),
         ),
         environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),
@@ -71,18 +74,24 @@ class ServerPool:
     Args:
         checkpoint: what all servers but those of demo models serve.
         folder: where logs go.
+
+    Attributes:
+        config: the file that the server `LIMITED` follows.
     """
 
     def __init__(self, checkpoint: Path, folder: Path) -> None:
         self._checkpoint, self._folder = checkpoint, folder
         self._running: dict[str, Server] = {}
         self._stopping = ThreadPoolExecutor()
+        self.config = Path(copy(CONFIG, folder))
 
     def get(self, name: str, arguments: Sequence[str] = ()) -> Server:
         """The running server of this name; `arguments` are added to its recipe when it is started."""
         if name not in self._running:
             self._stop({*self._running} - {DEFAULT})
             recipe = RECIPES[name]
+            if name == LIMITED:
+                arguments = (*arguments, "--prune-config", str(self.config))
             recipe = Recipe((*recipe.arguments, *arguments), recipe.command, recipe.environment)
             self._running[name] = recipe.start(DEMOS.get(name, self._checkpoint), self._folder / f"{name}.log")
         return self._running[name]

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from gprune_server.shadow.choice import is_chosen
+from gprune_server.choosing.share import is_chosen
 from tests.support.photos import data_url
 from tests.support.servers import MODEL, Server
 
@@ -72,7 +72,7 @@ def ask(
 def chosen_id() -> str:
     """A `request_id` of a chat whose answer is judged by a server with `pool.SHADOW`."""
     ids = (f"judged-{number}" for number in count())
-    return next(each for each in ids if is_chosen(f"chatcmpl-{each}", SHADOW_FRACTION))
+    return next(each for each in ids if is_chosen(f"chatcmpl-{each}", SHADOW_FRACTION, "shadow"))
 
 
 def same(left: Answer, right: Answer, tolerance: float = 1e-3) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.terms import Terms
 
 
 @dataclass(slots=True)
@@ -14,12 +15,12 @@ class RequestRecord:
     Attributes:
         body: the request body as received.
         accounts: one per prompt with images, added while the prompts are rendered.
-        adaptive_ratio: the ratio that the adaptive policy chose for all prompts, if any.
+        terms: the terms of all prompts, once they are chosen.
     """
 
     body: Any
     accounts: list[VisualTokenAccount] = field(default_factory=list)
-    adaptive_ratio: float | None = None
+    terms: Terms | None = None
 
     def usage(self) -> dict[str, Any] | None:
         """Return the value of `usage.visual_tokens`, or None for a request without images."""
@@ -34,7 +35,7 @@ class RequestRecord:
             "prune_ratio": first.ratio if first.budget is None else self._effective_ratio(),
             "method": first.method,
             **({} if first.budget is None else {"budget": first.budget}),
-            **({"source": first.source} if first.source == "adaptive" else {}),
+            **({"source": first.source} if first.source in ("adaptive", "canary") else {}),
         }
 
     def _effective_ratio(self) -> float:

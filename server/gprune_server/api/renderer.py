@@ -1,25 +1,22 @@
 """Renderer of prompts, which validates the pruning fields of requests and passes them to the processor."""
 
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import validate_request_mm_kwargs
 from vllm.exceptions import VLLMValidationError
 from vllm.renderers.online_renderer import OnlineRenderer
 
-from gprune_server.adaptive import AdaptivePolicy
 from gprune_server.api.context import CURRENT_REQUEST
-from gprune_server.choosing.headers import HEADER_FIELDS
+from gprune_server.choosing.chooser import Chooser
 from gprune_server.choosing.precedence import first_given
 from gprune_server.errors import MALFORMED
 from gprune_server.guard.placeholders import Placeholders
 from gprune_server.guard.sequences import check_sequences
 from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
-from gprune_vllm.adapter.refusal import ADAPTIVE_KEY, FIELDS, RATIO_KEY, PruneRefusal, resolve_request, source_of
-from gprune_vllm.settings import PruneSettings
+from gprune_vllm.adapter.refusal import FIELDS, RATIO_KEY, TERMS_KEY, PruneRefusal, resolve_request
+from gprune_vllm.terms import Terms
 
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
@@ -35,19 +32,16 @@ class PruneRenderer(OnlineRenderer):
 
     Attributes:
         placeholders: text and tokens that stand for an image; None if there are none.
-        presets: pruning fields by the name of a model that stands for them.
-        policy: chooses the ratio of requests that set neither ratio nor budget; None if the default applies.
+        chooser: chooses the pruning of requests in their senders' place.
     """
 
     placeholders: Placeholders | None = None
-    policy: AdaptivePolicy | None = None
-    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
-    def __init__(self, settings: PruneSettings, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
+    def __init__(self, chooser: Chooser, metrics: PruneMetrics, max_sequences: int, **kwargs: Any) -> None:
         self._trust_client = bool(kwargs.pop("trust_request_mm_kwargs", False))
         # `_check_client` checks the client's arguments before ours are added; upstream's check would refuse ours.
         super().__init__(trust_request_mm_kwargs=True, **kwargs)
-        self._settings = settings
+        self.chooser = chooser
         self._metrics = metrics
         self._max_sequences = max_sequences
 
@@ -63,7 +57,7 @@ class PruneRenderer(OnlineRenderer):
             processor_kwargs = self._processor_kwargs(request)
             conversation, engine_inputs = await self._render(request, processor_kwargs, *args, **kwargs)
         except PruneRefusal as refusal:
-            self._metrics.refused(refusal.reason)
+            self._metrics.refused(refusal.reason, self.chooser.tenant)
             raise
         self._check_placeholders(engine_inputs, "messages" if hasattr(request, "messages") else "input")
         for engine_input in engine_inputs:
@@ -75,22 +69,19 @@ class PruneRenderer(OnlineRenderer):
                 engine_input[RECORD_KEY] = PruneRecord(record.account, render)
         return conversation, engine_inputs
 
-    def _processor_kwargs(self, request: Any) -> dict[str, Any] | None:
+    def _processor_kwargs(self, request: Any) -> dict[str, Any]:
         """Return processor arguments with the pruning fields, validated even if the request has no image."""
-        client_kwargs: dict[str, Any] | None = request.mm_processor_kwargs
+        client_kwargs: dict[str, Any] = request.mm_processor_kwargs or {}
         given = first_given(
             {field: getattr(request, field, None) for field in FIELDS},
-            {field: (client_kwargs or {}).get(field) for field in FIELDS},
-            HEADER_FIELDS.get(),
-            self.presets.get(request.model, {}),
+            {field: client_kwargs.get(field) for field in FIELDS},
+            *self.chooser.fields(request.model),
         )
-        if given:
-            resolve_request(self._settings, given)
-        if not given and self.policy is None:
-            return client_kwargs
-        return self._with_policy({**(client_kwargs or {}), **given})
+        terms = self._terms(request)
+        resolve_request(terms.settings, given)
+        return {**client_kwargs, **given, TERMS_KEY: terms}
 
-    async def _render(self, request: Any, processor_kwargs: dict[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
+    async def _render(self, request: Any, processor_kwargs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         client_kwargs, request.mm_processor_kwargs = request.mm_processor_kwargs, processor_kwargs
         try:
             # Upstream modifies the request in place for tool calls, so it needs this object and not a copy.
@@ -105,7 +96,7 @@ class PruneRenderer(OnlineRenderer):
     async def _render_again(
         self,
         request: Any,
-        processor_kwargs: dict[str, Any] | None,
+        processor_kwargs: dict[str, Any],
         *args: Any,
         unpruned: bool = False,
         **kwargs: Any,
@@ -117,15 +108,15 @@ class PruneRenderer(OnlineRenderer):
         _, (engine_input,) = await self._render(request.model_copy(), processor_kwargs, *args, **whole)
         return engine_input
 
-    def _with_policy(self, processor_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Add the policy's ratio unless the request sets its own ratio or budget. All prompts of a batch share it."""
-        if self.policy is None or source_of(processor_kwargs) == "request":
-            return processor_kwargs
+    def _terms(self, request: Any) -> Terms:
+        """Return the terms of a request. All prompts of a batch share them."""
         record = CURRENT_REQUEST.get()
-        ratio = self.policy.ratio() if record is None or record.adaptive_ratio is None else record.adaptive_ratio
+        terms = None if record is None else record.terms
+        if terms is None:
+            terms = self.chooser.terms(getattr(request, "request_id", ""))
         if record is not None:
-            record.adaptive_ratio = ratio
-        return processor_kwargs | {ADAPTIVE_KEY: ratio}
+            record.terms = terms
+        return terms
 
     def _check_client(self, request: Any) -> None:
         record = CURRENT_REQUEST.get()

@@ -16,7 +16,8 @@ from gprune_server.api.visual_token_schema import (
     VisualTokensRequest,
     VisualTokensResponse,
 )
-from gprune_vllm.adapter.config import WORKER_EXTENSION, settings_of
+from gprune_server.choosing.chooser import Chooser
+from gprune_vllm.adapter.config import WORKER_EXTENSION
 from gprune_vllm.adapter.inspection import pack
 from gprune_vllm.families import family_of
 from gprune_vllm.plan import PlannedImage, PruneSpec
@@ -28,18 +29,19 @@ class VisualTokens:
     Args:
         engine_client: vLLM's engine client.
         model_name: name of the served model.
+        chooser: knows the settings of who sends a request.
     """
 
-    def __init__(self, engine_client: Any, model_name: str) -> None:
+    def __init__(self, engine_client: Any, model_name: str, chooser: Chooser) -> None:
         self._engine = engine_client
         self._model_name = model_name
-        self._settings = settings_of(engine_client.model_config.hf_config)
+        self._chooser = chooser
         self._family = family_of(engine_client.model_config.architecture)
 
     @property
     def choices(self) -> PruningChoices:
         """Pruning that requests may ask for."""
-        settings = self._settings
+        settings = self._chooser.settings
         return PruningChoices(
             methods=list(settings.methods),
             default_prune_ratio=settings.default_prune_ratio,
@@ -57,14 +59,18 @@ class VisualTokens:
                 "This server has another worker extension (--worker-extension-cls) and cannot show visual tokens. "
                 "The operator can start it without that flag."
             )
-        specs = request.specs(self._settings)
+        settings = self._chooser.settings
+        specs = request.specs(settings)
         media: list[tuple[Kind, str]] = [("image", url) for url in request.images]
         media += [("video", url) for url in request.videos]
         for modality, _ in media:
             if modality not in self._family.modalities:
                 raise VLLMValidationError(f"The served model takes no {modality}s.", parameter=f"{modality}s")
         items = [(modality, await self._load(modality, url)) for modality, url in media]
-        data = [await self._inspect(number, *item, specs, request.scores) for number, item in enumerate(items)]
+        data = [
+            await self._inspect(number, *item, specs, settings.max_prune_ratio, request.scores)
+            for number, item in enumerate(items)
+        ]
         return VisualTokensResponse(model=request.model or self._model_name, data=data)
 
     async def check_model(self, request: VisualTokensRequest, chat: Any) -> Any:
@@ -106,10 +112,16 @@ class VisualTokens:
         return await connector.fetch_video_async(url, video_processor=type(processor).__name__)
 
     async def _inspect(
-        self, number: int, modality: Kind, item: Any, specs: list[PruneSpec], scored: bool
+        self,
+        number: int,
+        modality: Kind,
+        item: Any,
+        specs: list[PruneSpec],
+        largest_ratio: float | None,
+        scored: bool,
     ) -> ImageTokens:
         processor = self._engine.renderer.get_mm_processor()
-        batch, size, planned = await run_in_threadpool(processor.plan_item, modality, item, specs)
+        batch, size, planned = await run_in_threadpool(processor.plan_item, modality, item, specs, largest_ratio)
         packed = {name: pack(tensor) for name, tensor in batch.items()}
         arguments = (packed, [image.row() for image in planned], scored)
         results = await self._engine.collective_rpc("gprune_inspect", args=arguments)

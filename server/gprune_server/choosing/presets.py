@@ -1,85 +1,47 @@
-"""Presets: names of models that stand for the served model with pruning defaults."""
+"""Presets among the names of models that the server lists."""
 
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+import msgspec
 
-from gprune_server.choosing.settings import ChoosingSettings
-from gprune_vllm.plan import SpecError
-from gprune_vllm.settings import PruneSettings
-
-FLAG = "--prune-presets"
+from gprune_server.choosing.choices import Choices
+from gprune_server.choosing.schema import Preset
 
 
-class Preset(BaseModel):
-    """Pruning fields of requests that name a preset as their model and do not set them.
-
-    The fields have the names and the meaning that they have in a request.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prune_ratio: Any = None
-    visual_token_budget: Any = None
-    prune_method: Any = None
-
-
-PRESETS = TypeAdapter(dict[str, Preset])
-
-
-def serve_presets(models: Any, settings: PruneSettings) -> dict[str, dict[str, Any]]:
-    """List the operator's presets beside the served model, and return the pruning fields of each.
+class PresetNames:
+    """Lists presets beside the served models and adapters, and follows their changes.
 
     Args:
         models: `vllm.entrypoints.openai.models.serving.OpenAIServingModels` (vLLM 0.32).
-        settings: the server's settings.
 
-    Raises:
-        ValueError: see `read_presets`.
+    Attributes:
+        served: names of the models and adapters without the presets.
     """
-    file = ChoosingSettings.load().prune_presets
-    if file is None:
-        return {}
-    served = {model.name for model in models.base_model_paths} | set(models.lora_requests)
-    presets = read_presets(file, settings, served)
-    first = models.base_model_paths[0]
-    models.base_model_paths.extend(replace(first, name=name) for name in presets)
-    return {name: preset.model_dump() for name, preset in presets.items()}
 
+    def __init__(self, models: Any) -> None:
+        self._models = models
+        self.served = frozenset(model.name for model in models.base_model_paths) | set(models.lora_requests)
+        self._listed: set[str] = set()
 
-def read_presets(file: str, settings: PruneSettings, served: Set[str]) -> dict[str, Preset]:
-    """Read the presets in a YAML or JSON file.
+    def follow(self, choices: Choices) -> None:
+        """List these presets and no others."""
+        self._remove()
+        self._add(choices.presets)
+        self._listed = set(choices.presets)
 
-    Args:
-        file: path of the file.
-        settings: the server's settings, which the presets must keep within.
-        served: names of the served models and adapters.
+    def _remove(self) -> None:
+        paths, adapters = self._models.base_model_paths, self._models.lora_requests
+        paths[:] = [model for model in paths if model.name not in self._listed]
+        for name in self._listed & adapters.keys():
+            del adapters[name]
 
-    Raises:
-        ValueError: the file cannot be read, or a preset is invalid, not allowed, or named like a model. The message
-            names the flag, the file and the preset.
-    """
-    try:
-        presets = PRESETS.validate_python(yaml.safe_load(Path(file).read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{FLAG} {file} cannot be read as YAML or JSON: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{FLAG} {file}: {place}: {first['msg']}. See docs/presets.md.") from error
-    for name, preset in presets.items():
-        _check(name, preset, settings, served, file)
-    return presets
-
-
-def _check(name: str, preset: Preset, settings: PruneSettings, served: Set[str], file: str) -> None:
-    if name in served:
-        raise ValueError(f"{FLAG} {file}: {name} is the name of a served model. Choose another name.")
-    try:
-        settings.resolve(preset.prune_ratio, preset.visual_token_budget, preset.prune_method)
-    except SpecError as error:
-        raise ValueError(f"{FLAG} {file}: {name}: {error}") from error
+    def _add(self, presets: Mapping[str, Preset]) -> None:
+        paths, adapters = self._models.base_model_paths, self._models.lora_requests
+        for name, preset in presets.items():
+            if preset.model in adapters:
+                # The same id, by which the engine knows adapters: it loads this one once.
+                adapters[name] = msgspec.structs.replace(adapters[preset.model], lora_name=name)
+            else:
+                paths.append(replace(paths[0], name=name))

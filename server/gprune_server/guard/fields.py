@@ -21,6 +21,8 @@ PARTS = frozenset(("messages", "input", "system"))
 """Fields with messages."""
 CALLS = ("tool_use", "function", "function_call", "custom_tool_call")
 """Types of what has a tool's arguments, of any name."""
+INVOCATIONS = "/invocations"
+"""Route of Amazon SageMaker."""
 UNBATCHED = frozenset(
     (
         *("stream", "stream_options", "stream_interval", "tools", "functions", "function_call", "parallel_tool_calls"),
@@ -109,13 +111,16 @@ def _models(route: APIRoute) -> tuple[type[BaseModel], ...]:
 def _known(route: APIRoute, body: dict[str, Any]) -> set[str]:
     """Return the names of the fields that a route has.
 
-    A route without a declared body, `/invocations`, takes chats and completions. Where vLLM renders a chat it reads
-    pruning fields from it, whether or not its type declares them.
+    `/invocations` declares no body, and takes chats and completions. Where vLLM renders a chat it reads pruning fields
+    from it, whether or not its type declares them.
     """
-    models = _models(route) or (ChatCompletionRequest if "messages" in body else CompletionRequest,)
+    models = _models(route)
+    if not models and route.path == INVOCATIONS:
+        models = (ChatCompletionRequest if "messages" in body else CompletionRequest,)
     fields = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
     names = {name for pair in fields for name in pair if name is not None}
-    renders = "messages" in body and all(model.model_config.get("extra") == "allow" for model in models)
+    open_ended = all(model.model_config.get("extra") == "allow" for model in models)
+    renders = "messages" in names & body.keys() and open_ended
     return names | Prunable.model_fields.keys() if renders else names
 
 

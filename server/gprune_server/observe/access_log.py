@@ -36,6 +36,7 @@ class AccessLog:
             "visual_token_budget": account.budget,
             "ratio_source": account.source,
             "method": account.method,
+            "tenant": account.tenant,
             "prompt_tokens": prompt.prompt_tokens,
             **({} if outcome is None else asdict(outcome)),
         }

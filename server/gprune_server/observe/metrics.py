@@ -4,12 +4,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from vllm.v1.metrics.buckets import histogram_buckets
 
 from gprune_server.observe.observation import Outcome, PromptRecord
+from gprune_server.observe.ratio_bucket import RATIO_BUCKETS, ratio_bucket
+from gprune_server.observe.tenant_metrics import TenantMetrics
 from gprune_vllm.adapter.refusal import REASONS
 from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
-
-RATIO_BUCKETS = ("0", "0-0.3", "0.3-0.5", "0.5-0.7", "0.7-1")
-"""Values of the label `ratio_bucket`. Buckets include their upper bound."""
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "requests": ("Prompts with images or videos.", ("method", "source")),
@@ -23,12 +22,6 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "refusals": ("Requests refused because of their pruning fields.", ("reason",)),
 }
 """Help text and labels of each counter, by name without the prefix `gprune_`."""
-
-
-def ratio_bucket(ratio: float) -> str:
-    """Return the value of `ratio_bucket` for a ratio."""
-    bounds = (0.0, 0.3, 0.5, 0.7, 1.0)
-    return next(name for name, bound in zip(RATIO_BUCKETS, bounds, strict=True) if ratio <= bound)
 
 
 class PruneMetrics:
@@ -65,7 +58,16 @@ class PruneMetrics:
             registry=registry,
             multiprocess_mode="max",
         )
+        self._default, self._limit = (
+            Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max")
+            for name, text in (
+                ("default", "Default pruning ratio."),
+                ("max", "Largest pruning ratio that a request may set, or 1 if there is no limit."),
+            )
+        )
+        self.limited(settings)
         self.adapted(settings.default_prune_ratio)
+        self._tenants = TenantMetrics(registry)
         self._create_latencies(registry)
         self._expose_zeros()
 
@@ -111,12 +113,11 @@ class PruneMetrics:
             "gprune_info", "Served model and pruning settings.", [*labels], registry=registry, multiprocess_mode="max"
         )
         info.labels(**labels).set(1)
-        limit = 1.0 if self._settings.max_prune_ratio is None else self._settings.max_prune_ratio
-        for name, text, value in (
-            ("default", "Default pruning ratio.", self._settings.default_prune_ratio),
-            ("max", "Largest pruning ratio that a request may set, or 1 if there is no limit.", limit),
-        ):
-            Gauge(f"gprune_{name}_prune_ratio", text, registry=registry, multiprocess_mode="max").set(value)
+
+    def limited(self, settings: PruneSettings) -> None:
+        """Expose the default and the largest ratio in force."""
+        self._default.set(settings.default_prune_ratio)
+        self._limit.set(1.0 if settings.max_prune_ratio is None else settings.max_prune_ratio)
 
     def started(self, prompt: PromptRecord) -> None:
         """Count a prompt that is sent to the engine."""
@@ -127,6 +128,7 @@ class PruneMetrics:
         self._counters["videos"].labels(ratio_bucket(account.ratio)).inc(account.videos)
         self._counters["visual_tokens"].labels("input").inc(account.input)
         self._counters["visual_tokens"].labels("kept").inc(account.kept)
+        self._tenants.started(account)
         self._ratio.observe(account.ratio)
         self._counters["prompt_tokens_saved"].inc(dropped)
         if self._shape is not None:
@@ -152,6 +154,7 @@ class PruneMetrics:
         """Expose the current ratio of requests that set none."""
         self._adaptive_ratio.set(ratio)
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, tenant: str = "") -> None:
         """Count a request refused because of its pruning fields."""
         self._counters["refusals"].labels(reason).inc()
+        self._tenants.refused(reason, tenant)

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from gprune_server.shadow.verdict import Verdict
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.settings import PruneSettings
 
 LEVELS = 4
 """Number of levels above ratio 0. Few, because only requests with the same ratio share cache entries."""
@@ -45,13 +46,25 @@ class Ceiling:
         self._hold, self._on_trial = HOLD, False
         self._move_to(LEVELS)
 
+    def limit(self) -> float:
+        """Return the largest ratio that agreement allows now, which is any ratio at the highest level."""
+        return self.ratio() if self._level < LEVELS else 1.0
+
+    def follow(self, settings: PruneSettings) -> None:
+        """Have the levels follow new settings. Verdicts on other ratios and methods count no longer."""
+        chosen = settings.largest_default, settings.prune_method
+        if chosen != (self._largest, self._method):
+            self._largest, self._method = chosen
+            self._agreements.clear()
+            self._expose(self.ratio())
+
     def ratio(self) -> float:
-        """Return the largest ratio that the server may choose now."""
+        """Return the ratio of the level."""
         return round(self._level / LEVELS * self._largest, 6) if self._level < LEVELS else self._largest
 
     def observe(self, account: VisualTokenAccount, verdict: Verdict) -> None:
         """Take a verdict into account."""
-        chosen = account.source != "request" and account.method == self._method
+        chosen = account.source in ("default", "adaptive") and account.method == self._method
         if not chosen or not isclose(account.ratio, self.ratio()):
             return
         self._agreements.append(verdict.agreement)

@@ -4,14 +4,14 @@ from typing import Literal, get_args
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from gprune_server.observe.metrics import ratio_bucket
+from gprune_server.observe.ratio_bucket import ratio_bucket
 from gprune_server.shadow.verdict import Verdict
 from gprune_vllm.account import VisualTokenAccount
 
 Outcome = Literal["judged", "skipped_load", "skipped_length", "failed"]
 SHARES = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 NATS = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
-LABELS = ("ratio_bucket", "method")
+LABELS = ("ratio_bucket", "method", "source")
 
 
 class ShadowMetrics:
@@ -62,6 +62,6 @@ class ShadowMetrics:
 
     def judged(self, account: VisualTokenAccount, verdict: Verdict) -> None:
         """Observe a verdict."""
-        labels = ratio_bucket(account.ratio), account.method
+        labels = ratio_bucket(account.ratio), account.method, account.source
         self._agreement.labels(*labels).observe(verdict.agreement)
         self._gap.labels(*labels).observe(verdict.gap)

@@ -10,10 +10,10 @@ from typing import Any
 from vllm.logger import init_logger
 from vllm.sampling_params import SamplingParams
 
+from gprune_server.choosing.share import is_chosen
 from gprune_server.pressure import EnginePressure
 from gprune_server.shadow.answer import Answer
 from gprune_server.shadow.ceiling import Ceiling
-from gprune_server.shadow.choice import is_chosen
 from gprune_server.shadow.judge import Judge
 from gprune_server.shadow.metrics import ShadowMetrics
 from gprune_server.shadow.settings import ShadowSettings
@@ -67,7 +67,7 @@ class Shadow:
     ) -> AsyncIterator[Any]:
         """Return the outputs of a prompt unchanged. Judge the answer behind them if the request is chosen."""
         record = PruneRecord.of(prompt)
-        if record is None or record.render is None or not is_chosen(request_id, self._fraction):
+        if record is None or record.render is None or not is_chosen(request_id, self._fraction, "shadow"):
             return outputs
         length = len(prompt["prompt_token_ids"]) + record.account.input - record.account.kept
         return self._collect(outputs, Answer(sampling_params.output_kind), record, length, lora_request)
@@ -138,9 +138,8 @@ def start_shadow(prune_settings: PruneSettings, engine_client: Any, pressure: En
 
 def _ceiling(least: float, settings: PruneSettings, metrics: ShadowMetrics) -> Ceiling:
     """Create the ceiling of the ratios that a server chooses."""
-    largest = settings.default_prune_ratio if settings.prune_policy == "fixed" else settings.adaptive_limit
-    if not largest:
+    if not settings.largest_default:
         raise ValueError(
             f"--min-agreement {least} has no ratio to limit. Set --default-prune-ratio or --prune-policy adaptive."
         )
-    return Ceiling(least, largest, settings.prune_method, metrics.limited)
+    return Ceiling(least, settings.largest_default, settings.prune_method, metrics.limited)

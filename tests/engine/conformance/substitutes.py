@@ -22,6 +22,8 @@ from vllm.renderers.online_renderer import OnlineRenderer
 
 from gprune_server.api.renderer import PruneRenderer
 from gprune_server.api.schema import PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
+from gprune_server.choosing.choices import Choices
+from gprune_server.choosing.chooser import Chooser
 from gprune_server.guard.authentication import Authentication
 from gprune_server.guard.image_io import GuardedImageIO
 from gprune_server.guard.limits import Limits
@@ -30,6 +32,7 @@ from gprune_server.observe.metrics import PruneMetrics
 from gprune_vllm.decoder_shape import DecoderShape
 from gprune_vllm.settings import PruneSettings
 
+CHOICES = Choices(PruneSettings.load())
 HELPERS: dict[str, dict[str, Any]] = {}
 """Helpers of vLLM's tests to replace, by module and name."""
 
@@ -65,13 +68,13 @@ class Renderer(PruneRenderer):
     """A renderer that is made like vLLM's own, by `__new__` alone if need be."""
 
     _trust_client = False
-    _settings, _max_sequences = PruneSettings.load(), Limits.load().max_request_sequences
-    _metrics = PruneMetrics(_settings, DecoderShape(8, 8, 1, 1, 1, 8), 2, CollectorRegistry())
+    chooser, _max_sequences = Chooser(lambda: CHOICES), Limits.load().max_request_sequences
+    _metrics = PruneMetrics(CHOICES.settings, DecoderShape(8, 8, 1, 1, 1, 8), 2, CollectorRegistry())
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         names = ("model_config", "renderer")
         named |= dict(zip(names, arguments, strict=False))
-        super().__init__(self._settings, self._metrics, self._max_sequences, **named)
+        super().__init__(self.chooser, self._metrics, self._max_sequences, **named)
 
 
 class Keyed(Authentication):

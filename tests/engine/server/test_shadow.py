@@ -31,7 +31,7 @@ def judged(demo_server: Server) -> Iterator[Server]:
 
 def agreement(server: Server, ratio_bucket: str, method: str) -> tuple[float, float]:
     """The number of judged answers, and the sum of their agreements."""
-    labels = f'{{method="{method}",ratio_bucket="{ratio_bucket}"}}'
+    labels = f'{{method="{method}",ratio_bucket="{ratio_bucket}",source="request"}}'
     count, total = (f"gprune_shadow_agreement_{name}{labels}" for name in ("count", "sum"))
     metrics = server.metrics()
     return metrics.get(count, 0.0), metrics.get(total, 0.0)

@@ -8,8 +8,11 @@ from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.adapter.inputs import planned_in
+from gprune_vllm.adapter.refusal import TERMS_KEY
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plan import PlannedImage, TokenPlan
+from gprune_vllm.settings import PruneSettings
+from gprune_vllm.terms import Terms
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.support import GEOMETRIES
 
@@ -59,3 +62,8 @@ def planned(result: Any) -> list[PlannedImage]:
 
 def seeds(result: Any) -> list[int]:
     return [image.seed for image in planned(result)]
+
+
+def granted(ratio: float) -> dict[str, Terms]:
+    """Processor arguments by which the adaptive policy chooses a ratio."""
+    return {TERMS_KEY: Terms(PruneSettings(default_prune_ratio=ratio), "adaptive")}

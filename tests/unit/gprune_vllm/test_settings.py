@@ -146,14 +146,6 @@ def test_the_adaptive_policy_stays_below_the_limit_of_requests() -> None:
     assert PruneSettings(prune_policy="adaptive", max_prune_ratio=0.9).adaptive_limit == 0.7
 
 
-def test_a_ratio_of_the_server_takes_the_defaults_place_and_yields_to_what_is_asked() -> None:
-    settings = PruneSettings(default_prune_ratio=0.5)
-    assert settings.resolve(default=0.35) == PruneSpec(0.35)
-    assert settings.resolve(default=0) == PruneSpec(0)
-    assert settings.resolve(0.2, default=0.35) == PruneSpec(0.2)
-    assert settings.resolve(None, 100, default=0.35) == PruneSpec(budget=100)
-
-
 @pytest.mark.parametrize("text", ["none", "None"])
 def test_temperature_none_selects_the_papers_algorithm(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert PruneSettings.load(prune_temperature=text).prune_temperature is None

@@ -29,7 +29,7 @@ def follow(course: Sequence[tuple[float, float]], state: State | None = None) ->
     now, state, states = 0.0, state or State(), []
     for wait, pressure in course:
         now += wait
-        state = CONTROLLER.advance(state, pressure, now)
+        state = state.advance(pressure, now)
         states.append((now, state))
     return states
 
@@ -108,7 +108,7 @@ def test_a_queue_under_overload_stays_short_and_quality_comes_back() -> None:
     full, step, waiting, state, longest = 8, 0.1, 0.0, State(), 0.0
     for now in range(9000):
         rate = 1.4 if now < 6000 else 0.5
-        state = CONTROLLER.advance(state, waiting / full, now * step)
+        state = state.advance(waiting / full, now * step)
         waiting = max(0.0, waiting + (rate - 1 / (1 - CONTROLLER.ratio(state))) * step)
         longest = max(longest, waiting)
     assert 2 < longest < full

@@ -204,7 +204,6 @@ def test_an_unknown_tower_is_refused_with_the_known_ones() -> None:
     [
         ("prune_ratio", "--default-prune-ratio"),
         ("visual_token_budget", "--default-prune-ratio"),
-        ("adaptive_prune_ratio", "--prune-policy adaptive"),
         ("prune_method", "--prune-method"),
     ],
 )

@@ -17,7 +17,19 @@ from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from gprune_vllm.plan import PlannedImage
 from tests.support.photos import SIZES, generated
 from tests.unit.gprune_vllm.conftest import Build
-from tests.unit.gprune_vllm.processing import BEGIN, DEMO, IMAGE, LARGE, PHOTO, TEXT, plan_of, planned, process, seeds
+from tests.unit.gprune_vllm.processing import (
+    BEGIN,
+    DEMO,
+    IMAGE,
+    LARGE,
+    PHOTO,
+    TEXT,
+    granted,
+    plan_of,
+    planned,
+    process,
+    seeds,
+)
 
 POSITIONS = 4096  # of the checkpoint
 
@@ -61,10 +73,10 @@ def test_an_account_tells_whose_ratio_it_was(build: Build, ratio: float | None, 
 
 def test_a_ratio_of_the_policy_takes_the_defaults_place(build: Build) -> None:
     processor = build(default_prune_ratio=0.9)
-    result = process(processor, PHOTO, adaptive_prune_ratio=0.35)
+    result = process(processor, PHOTO, **granted(0.35))
     assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.35))]
     assert (result[RECORD_KEY].account.source, result[RECORD_KEY].account.ratio) == ("adaptive", 0.35)
-    named = process(processor, PHOTO, adaptive_prune_ratio=0.35, prune_ratio=0)[RECORD_KEY].account
+    named = process(processor, PHOTO, **granted(0.35), prune_ratio=0)[RECORD_KEY].account
     assert (named.source, named.kept) == ("request", plan_of(PHOTO).input)
 
 
@@ -262,7 +274,7 @@ def test_precomputed_embeddings_are_taken_whole_whatever_the_default(build: Buil
     result = process_embeddings(build(default_prune_ratio=0.5))
     assert result["prompt_token_ids"] == [BEGIN, *[IMAGE] * 7]
     assert result[RECORD_KEY].account == VisualTokenAccount(7, 7, 0.0, source="default")
-    adaptive = process_embeddings(build(prune_policy="adaptive"), adaptive_prune_ratio=0.7)
+    adaptive = process_embeddings(build(prune_policy="adaptive"), **granted(0.7))
     assert adaptive[RECORD_KEY].account == VisualTokenAccount(7, 7, 0.0, source="adaptive")
 
 

@@ -11,7 +11,7 @@ from gprune_vllm.account import RECORD_KEY
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
-from tests.unit.gprune_vllm.processing import IMAGE, PHOTO, hashes, plan_of, process
+from tests.unit.gprune_vllm.processing import IMAGE, PHOTO, granted, hashes, plan_of, process
 
 NO_PRUNING: list[dict[str, Any]] = [
     *({"prune_ratio": ratio} for ratio in (0, 0.0, -0.0, None)),
@@ -79,10 +79,8 @@ def test_a_default_hashes_as_if_asked_for(build: Build) -> None:
 
 def test_a_ratio_that_the_policy_chose_hashes_as_if_asked_for(build: Build) -> None:
     processor = build(prune_policy="adaptive")
-    assert hashes(process(processor, PHOTO, adaptive_prune_ratio=0.35)) == hashes(
-        process(build(), PHOTO, prune_ratio=0.35)
-    )
-    assert hashes(process(processor, PHOTO, adaptive_prune_ratio=0)) == hashes(process(processor, PHOTO))
+    assert hashes(process(processor, PHOTO, **granted(0.35))) == hashes(process(build(), PHOTO, prune_ratio=0.35))
+    assert hashes(process(processor, PHOTO, **granted(0))) == hashes(process(processor, PHOTO))
 
 
 OTHER_SETTINGS: list[dict[str, Any]] = [

@@ -14,6 +14,7 @@ from gprune_server.api.schema import PrunableBatchRequest, PrunableChatRequest, 
 from gprune_server.guard.fields import check_fields
 
 COMPLETIONS, MESSAGES, INVOCATIONS, TOKENIZE = "/v1/completions", "/v1/messages", "/invocations", "/tokenize"
+PING = "/ping"
 CHAT, BATCH, RESPONSES = "/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses"
 TYPES = {
     COMPLETIONS: CompletionRequest,
@@ -29,7 +30,7 @@ TURNS = {"messages": [{"role": "user", "content": [PICTURE]}]}
 
 def route(path: str) -> APIRoute:
     router = APIRouter()
-    if path == INVOCATIONS:
+    if path in (INVOCATIONS, PING):
         router.post(path)(lambda: None)
     else:
 
@@ -54,6 +55,7 @@ def route(path: str) -> APIRoute:
         (COMPLETIONS, "content", [{"type": "image_url", "url": "https://server/picture.png"}]),
         (COMPLETIONS, "extra", {"a": ["data:image/png;base64,AAAA"]}),
         (COMPLETIONS, "prune_ratio", 0.5),
+        (PING, "prune_ratio", 0.5),
         (MESSAGES, "prune_ratio", 0.5),
         (MESSAGES, "multi_modal_data", {"image": "data:"}),
         (MESSAGES, "media_io_kwargs", {"image": {}}),
@@ -79,6 +81,12 @@ def test_fields_that_would_be_ignored_are_refused(path: str, field: str, value: 
     with pytest.raises(VLLMValidationError, match="not supported") as raised:
         check_fields(route(path), {"prompt": "Hi", field: value})
     assert raised.value.parameter == field
+
+
+def test_messages_that_a_route_does_not_have_bring_no_pruning() -> None:
+    body = {"prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}], "prune_ratio": 0.5}
+    with pytest.raises(VLLMValidationError, match="prune_ratio is not supported"):
+        check_fields(route(COMPLETIONS), body)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_line_of_an_answered_prompt() -> None:
         "visual_token_budget": None,
         "ratio_source": "request",
         "method": "gprune",
+        "tenant": "",
         "prompt_tokens": 90,
         "tokens": 5,
         "time_to_first_token": 0.3,

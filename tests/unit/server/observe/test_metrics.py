@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gprune_server.observe.metrics import RATIO_BUCKETS, PruneMetrics, ratio_bucket
+from gprune_server.observe.metrics import PruneMetrics
 from gprune_server.observe.observation import Outcome, PromptRecord
+from gprune_server.observe.ratio_bucket import RATIO_BUCKETS, ratio_bucket
 from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.adapter.refusal import REASONS
 from gprune_vllm.decoder_shape import DecoderShape

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gprune_server.shadow.ceiling import FEWEST, HOLD, LEVELS, LONGEST_HOLD, MOST, Ceiling
 from gprune_server.shadow.verdict import Verdict
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.settings import PruneSettings
 
 LEAST, LARGEST = 0.9, 0.8
 STEPS = [0.8, 0.6, 0.4, 0.2, 0.0]
@@ -86,6 +87,19 @@ def test_it_rises_again_after_a_while(case: Case) -> None:
     assert case.judge([1.0] * FEWEST) == fallen
     case.now += 1
     assert case.judge([1.0]) == LARGEST
+
+
+def test_it_limits_nothing_before_it_falls(case: Case) -> None:
+    assert case.ceiling.limit() == 1
+    case.judge_until_it_moves(0.1)
+    assert case.ceiling.limit() == STEPS[1]
+
+
+def test_its_levels_follow_new_settings_and_older_verdicts_count_no_longer(case: Case) -> None:
+    case.judge_until_it_moves(0.1)
+    case.judge([0.1] * (FEWEST - 1))
+    case.ceiling.follow(PruneSettings(default_prune_ratio=0.4))
+    assert case.exposed[-1] == case.judge([0.1]) == pytest.approx(0.3)
 
 
 def test_rises_that_fail_become_rarer(case: Case) -> None:

@@ -17,7 +17,7 @@ from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 ACCOUNT = VisualTokenAccount(input=200, kept=60, ratio=0.7, method="tome")
 PARAMETERS = SamplingParams(output_kind=RequestOutputKind.DELTA)
 MOST_TOKENS = 250
-JUDGED = {"ratio_bucket": "0.5-0.7", "method": "tome"}
+JUDGED = {"ratio_bucket": "0.5-0.7", "method": "tome", "source": "request"}
 
 
 class Judge:

@@ -1,0 +1,1 @@
+"""How far pruned answers about one's own pictures are those of the unpruned model."""
