@@ -75,7 +75,7 @@ if find_spec("triton"):
         # Nothing equals NaN: where features have none but NaN, the last token is taken over and over.
         return tl.min(tl.where(values == largest, places, num_tokens - 1), axis=0)
 
-    @triton.jit
+    @triton.jit(do_not_specialize=("num_tokens", "columns", "radius", "keep"))  # or each would be compiled anew
     def _suppress(  # type: ignore[no-untyped-def]
         scores, shares, order, num_tokens, columns, radius, keep, BLOCK: tl.constexpr
     ):
@@ -94,7 +94,7 @@ if find_spec("triton"):
             share = tl.load(window + down * side + across, mask=near, other=1.0)
             score = tl.where(place == chosen, -1.0, tl.minimum(score, score * share))
 
-    @triton.jit
+    @triton.jit(do_not_specialize=("num_tokens", "keep"))
     def _spread(distance, first, order, num_tokens, keep, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
         group = tl.program_id(0).to(tl.int64)
         place = tl.arange(0, BLOCK)
