@@ -169,6 +169,11 @@ class TokenPlan:
         return sum(group.kept * group.copies for group in self.groups)
 
     @property
+    def kept_of_groups(self) -> tuple[int, ...]:
+        """Tokens that stay of each group, in one copy: all of what a request decides of a plan."""
+        return tuple(group.kept for group in self.groups)
+
+    @property
     def input(self) -> int:
         """Visual tokens before pruning, structural ones included."""
         return self.patches + self.structural

@@ -8,12 +8,9 @@ from vllm.exceptions import VLLMValidationError
 
 from gprune_vllm.adapter.config import settings_of
 from gprune_vllm.adapter.family import Family
-from gprune_vllm.adapter.refusal import KEYS
+from gprune_vllm.adapter.refusal import without_pruning
 from gprune_vllm.plan import MediaSize, PruneSpec, TokenPlan
 from gprune_vllm.settings import PruneSettings
-
-SETTINGS_KEY = "prune_settings"
-"""Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 
 
 class PruningInfo:
@@ -74,8 +71,3 @@ class PruningInfo:
         model_config = self.ctx.model_config
         trained = getattr(model_config.hf_text_config, "max_position_embeddings", None) or 0
         return max(int(trained), int(model_config.max_model_len))
-
-
-def without_pruning(kwargs: Mapping[str, object]) -> dict[str, object]:
-    """Leave out the processor arguments of pruning."""
-    return {key: value for key, value in kwargs.items() if key not in (*KEYS, SETTINGS_KEY)}

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from transformers.video_utils import VideoMetadata
+from vllm.inputs import MultiModalHashes
+from vllm.multimodal.hasher import MultiModalHasher
 from vllm.multimodal.parse import ImageProcessorItems, MultiModalDataItems, VideoProcessorItems
 from vllm.multimodal.processing import PromptUpdateDetails
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import Source, VisualTokenAccount
+from gprune_vllm.adapter.refusal import METHOD_KEY, SETTINGS_KEY, without_pruning
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan, effective_ratio
 
 PLAN_FIELDS = {"image": "token_plan", "video": "video_token_plan"}
@@ -72,7 +75,11 @@ class PlannedPlaceholders(PromptUpdateDetails):
 class PlannedInputs(ProcessorInputs):
     """Inputs of one call of the processor, with the resolved request and the plans of its images and videos.
 
-    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these.
+    Changes against `vllm.multimodal.processing.inputs.ProcessorInputs` (vLLM 0.32): has a place for these, and
+
+    - `get_mm_hashes` makes the plan of an image part of its cache keys, where upstream takes what the request asks for.
+      However it is asked for, what keeps as many tokens is found in the caches, and so are unpruned images beside
+      pruned ones. An image with a name of its own keeps upstream's keys: by its name alone it has no size to plan.
 
     Attributes:
         plans: of each modality; None for what vLLM's cache knows by its name only.
@@ -86,6 +93,25 @@ class PlannedInputs(ProcessorInputs):
     source: Source = "default"
     tenant: str = ""
     largest_ratio: float | None = None
+
+    def get_mm_hashes(self, model_id: str, hash_algorithm: Any) -> MultiModalHashes:
+        names = [name for names in (self.mm_uuid_items or {}).values() for name in names]
+        if any(name is not None for name in names):
+            return super().get_mm_hashes(model_id, hash_algorithm)
+        kwargs = self.hf_processor_mm_kwargs
+        whole = ProcessorInputs(
+            self.prompt, self.mm_data_items, None, without_pruning(kwargs), media_io_kwargs=self.media_io_kwargs
+        )
+        hashes = whole.get_mm_hashes(model_id, hash_algorithm)
+        selection = {name: kwargs[name] for name in (METHOD_KEY, SETTINGS_KEY) if name in kwargs}
+        for modality, plans in self.plans.items():
+            hashes[modality] = [
+                MultiModalHasher.hash_kwargs(hash_algorithm, whole=key, kept=plan.kept_of_groups, **selection)
+                if plan is not None and plan.pruned
+                else key
+                for key, plan in zip(hashes[modality], plans, strict=True)
+            ]
+        return hashes
 
     @property
     def known_plans(self) -> list[TokenPlan]:

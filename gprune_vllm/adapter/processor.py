@@ -16,7 +16,6 @@ from vllm.multimodal.utils import group_and_batch_mm_items
 
 from gprune_vllm.account import RECORD_KEY, PruneRecord, VisualTokenAccount
 from gprune_vllm.adapter.checks import check_budget, check_media, check_positions
-from gprune_vllm.adapter.info import SETTINGS_KEY, without_pruning
 from gprune_vllm.adapter.inputs import (
     PLAN_FIELDS,
     PlannedInputs,
@@ -31,11 +30,13 @@ from gprune_vllm.adapter.refusal import (
     KEYS,
     METHOD_KEY,
     RATIO_KEY,
+    SETTINGS_KEY,
     PruneRefusal,
     blamed_field,
     resolve_request,
     source_of,
     terms_of,
+    without_pruning,
 )
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 from gprune_vllm.settings import PruneSettings

@@ -16,6 +16,8 @@ TERMS_KEY = "gprune_terms"
 """Key of the `Terms` of one request. It is no field: the server sets it."""
 KEYS = (*FIELDS, TERMS_KEY)
 """All keys of pruning among `mm_processor_kwargs`."""
+SETTINGS_KEY = "prune_settings"
+"""Key under which the settings that shape the result enter the cache keys. Clients' values for it are dropped."""
 REASONS = (
     "invalid_ratio",
     "invalid_budget",
@@ -69,3 +71,8 @@ def source_of(fields: Mapping[str, object], terms: Terms) -> Source:
 def blamed_field(fields: Mapping[str, object]) -> str:
     """Return the field to blame for too much pruning. The operator's default counts as a ratio."""
     return BUDGET_KEY if fields.get(BUDGET_KEY) is not None else RATIO_KEY
+
+
+def without_pruning(kwargs: Mapping[str, object]) -> dict[str, object]:
+    """Leave out the processor arguments of pruning."""
+    return {key: value for key, value in kwargs.items() if key not in (*KEYS, SETTINGS_KEY)}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gprune_vllm.methods import kernels
 from gprune_vllm.methods.gprune import unit_length
 from gprune_vllm.methods.registry import register_selector
 
@@ -32,7 +33,21 @@ def diverse_tokens(features: Tensor, keep: int) -> Tensor:
     distance = 1 - directions @ directions.transpose(-1, -2)  # [..., num_tokens, num_tokens]
     distance.diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
     chosen = distance.amin(dim=-1).argmax(dim=-1, keepdim=True)  # [..., 1]
-    order, nearest = [chosen], torch.full_like(distance[..., 0], torch.inf)  # [..., num_tokens]
+    return (kernels.spread if kernels.runs_on(distance.device) else spread)(distance, chosen, keep)
+
+
+def spread(distance: Tensor, first: Tensor, keep: int) -> Tensor:
+    """Choose tokens one by one, each the one farthest from those chosen. Of equals the first is chosen.
+
+    Args:
+        distance: `[..., num_tokens, num_tokens]`, float32.
+        first: `[..., 1]` int64, the token to begin with.
+
+    Returns:
+        `[..., keep]` int64 indices in the order of choice. Nothing here waits for the device.
+    """
+    chosen, order = first, [first]
+    nearest = torch.full_like(distance[..., 0], torch.inf)  # [..., num_tokens]
     for _ in range(keep - 1):
         row = distance.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, distance.shape[-1])).squeeze(-2)
         nearest = torch.minimum(nearest, row).scatter(-1, chosen, -torch.inf)  # never again

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
+from gprune_vllm.methods import kernels
 from gprune_vllm.methods.gprune import SIMILARITIES, Score, Similarity, graph_scores, initial_scores
 from gprune_vllm.methods.registry import register_selector
 
@@ -105,4 +106,6 @@ def gprune_nms(
     window = neighbours(shape, suppression_radius(features.shape[-2], keep), features.device)
     shares = remaining_shares(alike, window, threshold)
     scores = graph_scores(initial_scores(features, score), alike, threshold, temperature, iterations)
+    if kernels.runs_on(features.device):
+        return kernels.suppress(scores, shares, shape[1], keep)
     return suppress(scores, shares, window, keep)

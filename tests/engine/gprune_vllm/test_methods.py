@@ -108,6 +108,30 @@ def test_a_method_that_prunes_nothing_is_found_in_the_cache_of_no_method(server:
         assert same(answer, plain)
 
 
+def test_ratios_that_mean_the_same_plan_find_each_other_in_the_cache(server: Server) -> None:
+    image = photos.generated(230, 170, seed=9)
+    first = ask(server, [image], 0.3)
+    again = ask(server, [image], 0.1 + 0.2)
+    budget = (first.visual_tokens or {})["kept"] - 10  # rows of the grid, whose newlines stay
+    by_budget = ask(server, [image], visual_token_budget=budget)
+    assert first.cached_tokens == 0
+    assert again.cached_tokens > 0
+    assert by_budget.cached_tokens == again.cached_tokens
+    assert same(again, first)
+    assert same(by_budget, first)
+
+
+@pytest.mark.parametrize("method", ["gprune-nms", "grid", "scope"])
+def test_methods_without_an_oracle_answer_alike_from_the_cache_and_among_others(server: Server, method: str) -> None:
+    image, question = photos.generated(230, 170, seed=10), "What do you see in this picture, and what else is there?"
+    first = ask(server, [image], 0.7, question=question, prune_method=method)
+    again = ask(server, [image], 0.7, question=question, prune_method=method)
+    other = ask(server, [image], 0.7, question=question, prune_method="gprune")
+    assert same(again, first)
+    assert (first.visual_tokens or {})["method"] == method
+    assert other.logprobs != first.logprobs
+
+
 def test_metrics_know_each_method(server: Server) -> None:
     names = 'gprune_requests_total{method="tome",source="request"}', 'gprune_selection_seconds_count{method="tome"}'
     before = server.metrics()

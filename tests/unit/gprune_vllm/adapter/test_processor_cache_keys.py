@@ -43,9 +43,33 @@ def test_each_ratio_hashes_to_its_own(processor: GPruneLlavaNextProcessor) -> No
     assert len(set(found)) == 5
 
 
-def test_equal_ratios_hash_alike(processor: GPruneLlavaNextProcessor) -> None:
-    repeated = [hashes(process(processor, PHOTO, prune_ratio=ratio)) for ratio in (0.5, 1 / 2, 0.5)]
-    assert repeated[0] == repeated[1] == repeated[2]
+SAME_PLAN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"prune_ratio": 0.3}, {"prune_ratio": 0.1 + 0.2}),
+    ({"prune_ratio": 0.5}, {"prune_ratio": 0.5 - 1e-9}),
+    ({"prune_ratio": 0.5}, {"visual_token_budget": plan_of(PHOTO, 0.5).patches_kept}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME_PLAN)
+def test_what_means_the_same_plan_hashes_alike(
+    processor: GPruneLlavaNextProcessor, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    left, right = process(processor, PHOTO, **one), process(processor, PHOTO, **other)
+    assert hashes(left) == hashes(right)
+    assert left["prompt_token_ids"] == right["prompt_token_ids"]
+
+
+def test_an_image_that_a_budget_leaves_whole_hashes_as_unpruned_beside_a_pruned_one(
+    processor: GPruneLlavaNextProcessor,
+) -> None:
+    small, large = generated(8, 300), PHOTO
+    budget = plan_of(small).patches
+    assert budget < plan_of(large).patches
+    both = hashes(process(processor, small, large, visual_token_budget=budget))
+    assert both == [
+        *hashes(process(processor, small)),
+        *hashes(process(processor, large, visual_token_budget=budget)),
+    ]
 
 
 def test_each_budget_and_method_hashes_to_its_own(build: Build) -> None:
