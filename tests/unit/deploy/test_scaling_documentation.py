@@ -25,7 +25,7 @@ def blocks(text: str, language: str) -> list[str]:
 def test_files_and_headings_that_are_named_exist() -> None:
     for text in (OPERATIONS, SCALING):
         paths = re.findall(r"`((?:deploy|docs|tests)/[\w./-]+)`", text)
-        links = [f"docs/{target}" for target in re.findall(r"\]\((?!http|#)([^)]+)\)", text)]
+        links = [f"docs/{target}" for target in re.findall(r"\]\((?!http|#)([^)#]+)", text)]
         commands = re.findall(r"(?<=[ =])deploy/[\w./-]+", "\n".join(blocks(text, "console")))
         created = {"deploy/compose/.env"}
         assert [name for name in {*paths, *links, *commands} - created if not (ROOT / name).exists()] == []
