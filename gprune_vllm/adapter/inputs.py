@@ -102,7 +102,7 @@ class PlannedInputs(ProcessorInputs):
         whole = ProcessorInputs(
             self.prompt, self.mm_data_items, None, without_pruning(kwargs), media_io_kwargs=self.media_io_kwargs
         )
-        hashes = whole.get_mm_hashes(model_id, hash_algorithm)
+        hashes = dict(whole.get_mm_hashes(model_id, hash_algorithm))
         selection = {name: kwargs[name] for name in (METHOD_KEY, SETTINGS_KEY) if name in kwargs}
         for modality, plans in self.plans.items():
             hashes[modality] = [

@@ -112,13 +112,9 @@ def test_ratios_that_mean_the_same_plan_find_each_other_in_the_cache(server: Ser
     image = photos.generated(230, 170, seed=9)
     first = ask(server, [image], 0.3)
     again = ask(server, [image], 0.1 + 0.2)
-    budget = (first.visual_tokens or {})["kept"] - 10  # rows of the grid, whose newlines stay
-    by_budget = ask(server, [image], visual_token_budget=budget)
     assert first.cached_tokens == 0
     assert again.cached_tokens > 0
-    assert by_budget.cached_tokens == again.cached_tokens
     assert same(again, first)
-    assert same(by_budget, first)
 
 
 @pytest.mark.parametrize("method", ["gprune-nms", "grid", "scope"])
