@@ -47,7 +47,6 @@ RECIPES: Mapping[str, Recipe] = {
             *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
             *("--max-num-batched-tokens", "256", "--prune-headers", "--tenant-header", "X-Tenant"),
-            *("--allowed-headers", '["Authorization"]'),
         ),
         environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),

@@ -81,34 +81,3 @@ def test_invocations_complete_chats_and_prompts(server: Server) -> None:
     assert chat["usage"]["visual_tokens"]["prune_ratio"] == 0.5
     assert server.post("/invocations", {**asked, "prompt": "Hi"}).json()["object"] == "text_completion"
     assert server.post("/invocations", {**asked, "prompt": {}}).json()["error"]["param"] == "body.prompt"
-
-
-HONOURED = {
-    *("/v1/chat/completions", "/v1/chat/completions/batch", "/v1/responses", "/tokenize", "/invocations"),
-    "/v1/visual_tokens",
-}
-"""Routes that take pruning fields."""
-
-
-def test_no_route_ignores_pruning_fields(server: Server) -> None:
-    routes = server.http.get("/openapi.json").json()["paths"]
-    posted = [path for path, methods in routes.items() if "post" in methods]
-    assert {*posted} >= HONOURED | {"/v1/completions", "/v1/messages", "/v1/messages/count_tokens"}
-    body = {"model": MODEL, "prompt": "Hi", "input": "Hi", "max_tokens": 1}
-    picture = photos.data_url(photos.generated(30, 20))
-    fields = {"prune_ratio": "x", "visual_token_budget": "x", "prune_method": "x"}
-    for path in posted:
-        conversation = [TEXT] if path.endswith("/batch") else TEXT
-        own = {"images": [picture]} if path == "/v1/visual_tokens" else {**body, "messages": conversation}
-        for field, value in fields.items():
-            answer = server.post(path.replace("{response_id}", "resp_1"), {**own, field: value})
-            assert answer.status_code == 400, (path, field, answer.text)
-            assert field in answer.json()["error"]["message"], (path, field, answer.text)
-
-
-def test_fields_that_are_refused_are_refused_whatever_their_value(server: Server) -> None:
-    for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/completions"):
-        answer = server.post(
-            path, {"model": MODEL, "max_tokens": 1, "messages": TEXT, "prompt": "Hi", "prune_ratio": 0.7}
-        )
-        assert answer.status_code == 400, path
