@@ -8,7 +8,7 @@ from tests.support.families import FAMILIES
 from tests.support.tools import ROOT, run
 
 DIVISIBLE = [name for name, family in FAMILIES.items() if not family.linear and family.chunked]
-"""A tiny decoder with one linear head cannot be divided. vLLM's latent attention for CPUs was not tried on two ranks."""
+"""A tiny decoder with one linear head cannot be divided. Latent attention was not tried on two ranks."""
 
 
 @pytest.mark.parametrize("stage", ["vision", "projector"])
