@@ -13,6 +13,7 @@ from vllm.exceptions import VLLMValidationError
 
 from gprune_server.api.schema import Prunable, PrunableBatchRequest, PrunableChatRequest, PrunableResponsesRequest
 from gprune_server.api.visual_token_schema import PruningChoices, VisualTokensRequest, VisualTokensResponse
+from gprune_vllm.families import MODELS
 
 router = APIRouter(
     dependencies=[Depends(validate_json_request)],
@@ -26,6 +27,8 @@ reading = APIRouter()
 """Routes without a request body."""
 
 STREAM: dict[int | str, dict[str, Any]] = {HTTPStatus.OK.value: {"content": {"text/event-stream": {}}}}
+
+SUPPORTED = f"gprune prunes models of these architectures: {', '.join(MODELS)}."
 
 
 @router.post("/v1/chat/completions", responses=STREAM)
@@ -77,7 +80,7 @@ def _check_supported(state: Any) -> None:
         VLLMValidationError: it does not.
     """
     if not state.gprune_serves:
-        raise VLLMValidationError("Pruning is not supported by the served model.", parameter="model")
+        raise VLLMValidationError(f"Pruning is not supported by the served model. {SUPPORTED}", parameter="model")
 
 
 def _check_fields(request: Prunable, raw_request: Request) -> None:
@@ -90,4 +93,5 @@ def _check_fields(request: Prunable, raw_request: Request) -> None:
         return
     for field in Prunable.model_fields:
         if getattr(request, field) is not None:
-            raise VLLMValidationError(f"{field} is not supported by the served model. Omit it.", parameter=field)
+            message = f"{field} is not supported by the served model. Omit it. {SUPPORTED}"
+            raise VLLMValidationError(message, parameter=field)
