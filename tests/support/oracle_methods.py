@@ -22,18 +22,18 @@ def keep_count(tokens: int, ratio: float) -> int:
     return max(1, math.floor(round((1 - ratio) * tokens, 6))) if tokens else 0
 
 
-def edge_weights(features: torch.Tensor, variant: Variant) -> torch.Tensor:
+def edge_weights(features: torch.Tensor, variant: Variant, threshold: float = THRESHOLD) -> torch.Tensor:
     """float32 [n, n], rows sum to 1 and are zero off the edges. From float32 [n, d]."""
     unit = torch.nn.functional.normalize(features, dim=-1)
     cosine = unit @ unit.T  # [n, n]
-    edges, temperature = (cosine >= THRESHOLD, TEMPERATURE) if variant == "released" else (cosine > THRESHOLD, 1.0)
+    edges, temperature = (cosine >= threshold, TEMPERATURE) if variant == "released" else (cosine > threshold, 1.0)
     return (cosine / temperature).masked_fill(~edges, -math.inf).softmax(dim=-1)
 
 
-def scores(features: torch.Tensor, variant: Variant = "released") -> torch.Tensor:
+def scores(features: torch.Tensor, variant: Variant = "released", threshold: float = THRESHOLD) -> torch.Tensor:
     """float32 [n], the larger the more representative. From [n, d]."""
     features = features.float()
-    weights = edge_weights(features, variant)
+    weights = edge_weights(features, variant, threshold)
     degrees = (weights > 0).sum(dim=-1)
     information: torch.Tensor = features.norm(dim=-1) @ torch.matrix_power(weights, ITERATIONS)
     return information / degrees
@@ -62,7 +62,7 @@ Kept = tuple[torch.Tensor, torch.Tensor]
 """Places int64 [k], ascending, and what is there afterwards float32 [k, d]."""
 
 
-def keep(group: Group, count: int, method: Method, variant: Variant = "released") -> Kept:
+def keep(group: Group, count: int, method: Method, variant: Variant = "released", threshold: float = THRESHOLD) -> Kept:
     """The tokens of a group that stay."""
     if count == len(group.features):
         return torch.arange(count), group.features
@@ -73,7 +73,7 @@ def keep(group: Group, count: int, method: Method, variant: Variant = "released"
     if method == "divprune":
         index = spread(group.features, count)
     else:
-        ranked = group.features.norm(dim=-1) if method == "l2norm" else scores(group.features, variant)
+        ranked = group.features.norm(dim=-1) if method == "l2norm" else scores(group.features, variant, threshold)
         index = ranked.topk(count).indices
     index = index.sort().values
     return index, group.features[index]

@@ -14,6 +14,7 @@ from transformers import (
 from evaluation.demo.tokenizer import chat_template
 from tests.support.families.checkpoint import TEXT, built, save, tokens_with, wrapped
 from tests.support.families.qwen_vl import TOKENS_PER_IMAGE, QwenOracle
+from tests.support.oracle_methods import THRESHOLD
 
 NAMES = {
     "image_start_token_id": "<|begin_of_image|>",
@@ -39,6 +40,7 @@ class Glm4vOracle(QwenOracle):
     """Greedy generation of GLM-4.1V with pruned images."""
 
     takes_videos = False
+    threshold = THRESHOLD
 
     def _read(self, pixels: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         tower, caught = self.model.model.visual, []

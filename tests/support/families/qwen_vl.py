@@ -190,6 +190,7 @@ class QwenOracle(Oracle):
 
     model_class = AutoModelForImageTextToText
     takes_videos = True
+    threshold = 0.7
 
     @property
     def rounded(self) -> bool:  # type: ignore[override]
@@ -313,7 +314,7 @@ class QwenOracle(Oracle):
             return keep(Group(part.embeddings, part.units, part.units), count, method, variant)
         width = self.config.text_config.hidden_size
         scored = part.units if stage == "vision" else part.embeddings[:, :width]
-        index, _ = keep(Group(scored.float(), scored, scored), count, method, variant)
+        index, _ = keep(Group(scored.float(), scored, scored), count, method, variant, self.threshold)
         return index, part.embeddings[index]
 
     def _continue(
