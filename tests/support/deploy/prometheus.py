@@ -50,14 +50,14 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
-    """Prometheus on the shipped files, but scraping `target` as the server, and every second.
+def run_prometheus(directory: Path, target: str, **changes: Any) -> Iterator[Prometheus]:
+    """Prometheus on the shipped files, with `changes`, but scraping `target` as the server, and every second.
 
     The target is in a namespace, as those of a PodMonitor are.
     """
     address = f"127.0.0.1:{free_port()}"
     configuration = directory / "prometheus.yml"
-    configuration.write_text(yaml.safe_dump(_hastened(target)))
+    configuration.write_text(yaml.safe_dump({**_hastened(target), **changes}))
     options = {"config.file": configuration, "storage.tsdb.path": directory / "data", "web.listen-address": address}
     command = [require("prometheus"), *(f"--{name}={value}" for name, value in options.items())]
     file = directory / "prometheus.log"

@@ -25,10 +25,17 @@ def blocks(text: str, language: str) -> list[str]:
 def test_files_and_headings_that_are_named_exist() -> None:
     for text in (OPERATIONS, SCALING):
         paths = re.findall(r"`((?:deploy|docs|tests)/[\w./-]+)`", text)
-        links = [f"docs/{target}" for target in re.findall(r"\]\((?!http|#)([^)]+)\)", text)]
+        links = [f"docs/{target}" for target in re.findall(r"\]\((?!http|#)([^)#]+)", text)]
         commands = re.findall(r"(?<=[ =])deploy/[\w./-]+", "\n".join(blocks(text, "console")))
         created = {"deploy/compose/.env"}
         assert [name for name in {*paths, *links, *commands} - created if not (ROOT / name).exists()] == []
+
+
+def test_headings_that_are_linked_exist() -> None:
+    for name, text in (("operations.md", OPERATIONS), ("scaling.md", SCALING)):
+        for file, heading in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text):
+            titles = re.findall(r"^#+ (.*)$", (ROOT / "docs" / (file or name)).read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, heading
 
 
 def test_overlay_of_the_documentation_renders(tmp_path: Path) -> None:
