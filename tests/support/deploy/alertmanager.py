@@ -14,7 +14,9 @@ import yaml
 
 from gprune_server.launch import LaunchedServer, free_port
 from tests.support.deploy.prometheus import SHIPPED, wait_until
-from tests.support.tools import require
+from tests.support.tools import missing, require
+
+TEMPLATE = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 
 
 class Receiver(ThreadingHTTPServer):
@@ -54,6 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def run_alertmanager(directory: Path, receiver: Receiver) -> Iterator[str]:
     """The address of an Alertmanager on the shipped file, with the receiver in its place and without waiting."""
+    if not TEMPLATE.exists():
+        missing(
+            f"{TEMPLATE} is missing, without which Debian's Alertmanager does not start; scripts/tools.sh puts it there"
+        )
     address = f"127.0.0.1:{free_port()}"
     configuration = yaml.safe_load((SHIPPED / "alertmanager.yml").read_text())
     (to_replace,) = configuration["receivers"]
