@@ -59,6 +59,7 @@ def run_prometheus(directory: Path, target: str, **changes: Any) -> Iterator[Pro
     configuration = directory / "prometheus.yml"
     configuration.write_text(yaml.safe_dump({**_hastened(target), **changes}))
     options = {"config.file": configuration, "storage.tsdb.path": directory / "data", "web.listen-address": address}
+    options["rules.alert.resend-delay"] = "1s"  # what it sends before it has found Alertmanager is lost
     command = [require("prometheus"), *(f"--{name}={value}" for name, value in options.items())]
     file = directory / "prometheus.log"
     with file.open("wb") as log:
