@@ -29,6 +29,18 @@ from_debian() (
     for program; do mv "usr/bin/$program" "$tools"; done
 )
 
+# Debian's Alertmanager reads its templates from here alone, and does not start without them.
+alertmanager_templates() (
+    folder=/usr/share/prometheus/alertmanager
+    [ -x "$tools/prometheus-alertmanager" ] && [ ! -e "$folder/default.tmpl" ] || exit 0
+    [ "$(id -u)" = 0 ] || skip "templates of Alertmanager" "only root can put them into $folder"
+    unpacked=$(mktemp -d)
+    trap 'rm -rf "$unpacked"' EXIT
+    cd "$unpacked"
+    apt-get -qq download prometheus-alertmanager 2>/dev/null || skip "templates of Alertmanager" "apt-get cannot download it"
+    dpkg-deb --fsys-tarfile ./*.deb | tar -x --directory / ".$folder"
+)
+
 # installed PACKAGE PROGRAM
 # With hundreds of libraries it is nothing to unpack: root installs it, as others would have to.
 installed() (
@@ -74,6 +86,7 @@ packages_of() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 from_debian prometheus prometheus promtool
 from_debian prometheus-alertmanager prometheus-alertmanager amtool
+alertmanager_templates
 cluster_tools
 installed chromium chromium
 environment checkov checkov checkov

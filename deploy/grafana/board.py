@@ -13,6 +13,7 @@ from grafana_foundation_sdk.builders.dashboard import (
     DatasourceVariable,
     QueryVariable,
     Row,
+    TextBoxVariable,
 )
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
@@ -21,23 +22,29 @@ from deploy.grafana.panels import DATASOURCE
 
 TAG = "gprune"
 VLLM_TAG = "vllm"
+SERVED = 'namespace=~"$namespace", job=~"$job"'
 VARIABLES = {
-    "job": ("Job", "label_values(gprune_info, job)"),
-    "model_name": ("Model", 'label_values(gprune_info{job=~"$job"}, model_name)'),
-    "instance": ("Instance", 'label_values(gprune_info{job=~"$job", model_name=~"$model_name"}, instance)'),
+    "namespace": ("Namespace", "label_values(gprune_info, namespace)"),
+    "job": ("Job", 'label_values(gprune_info{namespace=~"$namespace"}, job)'),
+    "model_name": ("Model", f"label_values(gprune_info{{{SERVED}}}, model_name)"),
+    "instance": ("Instance", f'label_values(gprune_info{{{SERVED}, model_name=~"$model_name"}}, instance)'),
 }
 
 Rows = Mapping[str, Sequence[Builder[models.Panel]]]
 
 
-def board(uid: str, title: str, description: str, rows: Rows) -> models.Dashboard:
-    """A dashboard of `rows`: panels by the title of their row."""
+def board(
+    uid: str, title: str, description: str, rows: Rows, inputs: Sequence[TextBoxVariable] = ()
+) -> models.Dashboard:
+    """A dashboard of `rows`, panels by the title of their row, with `inputs` for whoever looks at it to fill in."""
     builder = Dashboard(title).uid(uid).description(description).tags([VLLM_TAG, TAG])
     builder.refresh("30s").time("now-1h", "now").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
     builder.link(_link("Pruning", TAG)).link(_link("vLLM", VLLM_TAG).as_dropdown(True))
     builder.with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
     for name, (label, query) in VARIABLES.items():
         builder.with_variable(_variable(name, label, query))
+    for text_box in inputs:
+        builder.with_variable(text_box)
     for row, panels in rows.items():
         builder.with_row(Row(row))
         for panel in panels:
@@ -51,8 +58,10 @@ def _link(title: str, tag: str) -> DashboardLink:
 
 
 def _variable(name: str, label: str, query: str) -> QueryVariable:
-    """Several servers can be chosen; at first all are."""
+    """Several servers can be chosen; at first all are, those without a namespace among them."""
     variable = QueryVariable(name).label(label).query(query).datasource(DATASOURCE).multi(True).include_all(True)
+    if name == "namespace":
+        variable.all_value(".*")
     variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
     return variable.current(models.VariableOption(text=["All"], value=["$__all"], selected=True))
 

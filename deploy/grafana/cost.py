@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.board import Rows, board
+from deploy.grafana.money import money, price
 from deploy.grafana.panels import OPERATIONS, TOKENS, TOKENS_PER_SECOND, density, lines, number
 from deploy.grafana.queries import WINDOW, increase, mean, quantile, rate, select
 
@@ -15,7 +16,8 @@ SELECTION = "gprune_selection_seconds"
 def cost() -> Dashboard:
     """The dashboard to plan capacity with."""
     description = "Tokens, memory and work that pruning saves, and the time it takes."
-    return board("gprune-cost", "G-Prune / Cost", description, {**_tokens(), **_memory(), **_work(), **_selection()})
+    rows = {**_tokens(), **_memory(), **_work(), **money(), **_selection()}
+    return board("gprune-cost", "G-Prune / Cost", description, rows, [price()])
 
 
 def _tokens() -> Rows:

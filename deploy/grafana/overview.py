@@ -4,18 +4,19 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.board import Rows, board
 from deploy.grafana.choosing import configuration, tenants
+from deploy.grafana.objectives import objectives
 from deploy.grafana.panels import OPERATIONS, TOKENS_PER_SECOND, lines, listing, number
 from deploy.grafana.queries import BUCKET, increase, mean, quantile, rate, select, total
 
-INPUT, KEPT, FAILED = 'stage="input"', 'stage="kept"', 'status="5xx"'
+INPUT, KEPT = 'stage="input"', 'stage="kept"'
 PRUNED_SHARE = f"1 - {rate('gprune_visual_tokens_total', KEPT)} / {rate('gprune_visual_tokens_total', INPUT)}"
-ANSWERS = rate("http_requests_total")
-SERVER_ERRORS = f"({rate('http_requests_total', FAILED)} or 0 * {ANSWERS}) / {ANSWERS}"
+CACHE_HITS = f"{rate('vllm:mm_cache_hits_total')} / {rate('vllm:mm_cache_queries_total')}"
 
 
 def overview() -> Dashboard:
     """The dashboard to look at first."""
-    rows = {**_savings(), **_traffic(), **_errors(), **_saturation(), **tenants(), **configuration(), **_servers()}
+    service = {**objectives(), **_traffic(), **_errors(), **_saturation()}
+    rows = {**_savings(), **service, **tenants(), **configuration(), **_servers()}
     return board("gprune-overview", "G-Prune / Overview", "What pruning visual tokens saves, and the service.", rows)
 
 
@@ -81,7 +82,7 @@ def _traffic() -> Rows:
                 "adaptive policy chose.",
                 "reqps",
                 {"{{method}}, {{source}}": rate("gprune_requests_total", by="method, source")},
-                width=8,
+                width=6,
                 stacked=True,
             ),
             lines(
@@ -92,7 +93,7 @@ def _traffic() -> Rows:
                     f"{{{{{BUCKET}}}}}": rate("gprune_images_total", by=BUCKET),
                     f"videos {{{{{BUCKET}}}}}": rate("gprune_videos_total", by=BUCKET),
                 },
-                width=8,
+                width=6,
                 stacked=True,
             ),
             lines(
@@ -100,7 +101,15 @@ def _traffic() -> Rows:
                 "Output of all requests, and of those with images.",
                 TOKENS_PER_SECOND,
                 {"all": rate("vllm:generation_tokens_total"), "with images": rate("gprune_generation_tokens_total")},
-                width=8,
+                width=6,
+            ),
+            lines(
+                "Multimodal cache hits",
+                "Share of images whose preprocessed form was in vLLM's processor cache. Keys hold the ratio: an image "
+                "at another ratio is another entry.",
+                "percentunit",
+                {"hits": CACHE_HITS},
+                width=6,
             ),
         ]
     }
@@ -111,9 +120,9 @@ def _errors() -> Rows:
         "Errors": [
             lines(
                 "Server errors",
-                "Share of answers with a status of 5xx.",
+                "Share of answers with a status of 5xx, rejections not counted.",
                 "percentunit",
-                {"5xx": SERVER_ERRORS},
+                {"{{job}}": select("job:gprune_server_errors:ratio_rate5m")},
                 width=6,
             ),
             lines(

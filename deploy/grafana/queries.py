@@ -5,8 +5,13 @@ WINDOW = "[$__rate_interval]"
 
 
 def select(metric: str, *matchers: str) -> str:
-    """The series of a metric. Only vLLM's metrics name their model: one instance serves one model."""
-    served = ['job=~"$job"', 'instance=~"$instance"']
+    """The series of a metric. Only vLLM's metrics name their model: one instance serves one model.
+
+    The recording rules of `job:` have no other label to choose servers by.
+    """
+    if metric.startswith("job:"):
+        return f'{metric}{{job=~"$job"}}'
+    served = ['namespace=~"$namespace"', 'job=~"$job"', 'instance=~"$instance"']
     model = ['model_name=~"$model_name"'] if metric.startswith(("vllm:", "gprune_info")) else []
     return f"{metric}{{{', '.join([*served, *model, *matchers])}}}"
 

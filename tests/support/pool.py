@@ -13,6 +13,7 @@ STEPS = (*ONE_PROCESS, "--max-num-batched-tokens", "128", "--max-num-seqs", "16"
 """Prompts of more than 128 tokens are prefilled in chunks."""
 CONFIG = Path(__file__).parent / "prune.yaml"
 KEY = ("--api-key", API_KEY)
+TENANTS = ("--prune-config", str(Path(__file__).parent / "tenants.yaml"))
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
 
@@ -25,9 +26,9 @@ DEMOS = {DEMO: MODELS / "llava", QWEN_DEMO: MODELS / "qwen"}
 DEMO_OPTIONS = (*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)
 """As `make serve` serves a demo model, with a key."""
 RECIPES: Mapping[str, Recipe] = {
-    # Default settings and caches, responses are stored, and answers to chosen requests are judged.
+    # Default settings and caches, responses are stored, answers to chosen requests are judged, and there is a tenant.
     DEFAULT: Recipe(
-        (*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all", *SHADOW),
+        (*STEPS, *KEY, "--enable-prompt-tokens-details", "--prune-methods", "all", *SHADOW, *TENANTS),
         environment={"VLLM_ENABLE_RESPONSES_API_STORE": "1"},
     ),
     # vLLM without the plugin, scheduled like the default server.

@@ -56,6 +56,12 @@ def variable_queries(dashboard: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def inputs(dashboard: Mapping[str, Any]) -> dict[str, str]:
+    """The defaults of a dashboard's variables that one fills in."""
+    variables = dashboard["templating"]["list"]
+    return {variable["name"]: variable["query"] for variable in variables if variable["type"] == "textbox"}
+
+
 def rules(kind: str) -> dict[str, dict[str, Any]]:
     """The shipped rules of a kind, `record` or `alert`, by name."""
     return {rule[kind]: rule for rule in _rules() if kind in rule}

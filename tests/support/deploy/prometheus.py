@@ -16,6 +16,7 @@ from tests.support.tools import ROOT, require
 
 SHIPPED = ROOT / "deploy/prometheus"
 LIMIT = 60  # seconds
+NAMESPACE = "gprune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,16 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
-    """Prometheus on the shipped files, but scraping `target` as the server, and every second."""
+def run_prometheus(directory: Path, target: str, **changes: Any) -> Iterator[Prometheus]:
+    """Prometheus on the shipped files, with `changes`, but scraping `target` as the server, and every second.
+
+    The target is in a namespace, as those of a PodMonitor are.
+    """
     address = f"127.0.0.1:{free_port()}"
     configuration = directory / "prometheus.yml"
-    configuration.write_text(yaml.safe_dump(_hastened(target)))
+    configuration.write_text(yaml.safe_dump({**_hastened(target), **changes}))
     options = {"config.file": configuration, "storage.tsdb.path": directory / "data", "web.listen-address": address}
+    options["rules.alert.resend-delay"] = "1s"  # what it sends before it has found Alertmanager is lost
     command = [require("prometheus"), *(f"--{name}={value}" for name, value in options.items())]
     file = directory / "prometheus.log"
     with file.open("wb") as log:
@@ -71,6 +76,7 @@ def _hastened(target: str) -> dict[str, Any]:
     text = (SHIPPED / "prometheus.yml").read_text().replace("server:8000", target)
     configuration: dict[str, Any] = yaml.safe_load(text)
     configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    configuration["scrape_configs"][0]["static_configs"][0]["labels"] = {"namespace": NAMESPACE}
     configuration["rule_files"] = [str(SHIPPED / pattern) for pattern in configuration["rule_files"]]
     return configuration
 

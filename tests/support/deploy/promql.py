@@ -2,8 +2,8 @@
 
 import re
 
-IDENTIFIER = r"(?<![\w.:])[a-zA-Z_:][\w:]*"
-KEYWORDS = {"and", "or", "unless", "bool"}
+IDENTIFIER = r"(?<![\w.:$])[a-zA-Z_:][\w:]*"
+KEYWORDS = {"and", "or", "unless", "bool", "offset"}
 
 
 def metrics(expression: str) -> set[str]:

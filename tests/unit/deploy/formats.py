@@ -7,7 +7,7 @@ llm-d-modelservice v0.4.12 and Grafana 13.2.
 import json
 from importlib.resources import files
 
-from tests.unit.deploy.kinds import KSERVE, RAY
+from tests.unit.deploy.kinds import KSERVE, POD_MONITOR, RAY
 from tests.unit.deploy.schemas import (
     BOOLEAN,
     COUNT,
@@ -168,6 +168,7 @@ LLM_D = closed(
 
 VALUES: dict[str, Schema] = {
     "kserve": KSERVE,
+    "kserve-pod-monitor": POD_MONITOR,
     "llm-d-modelservice": LLM_D,
     "production-stack": PRODUCTION_STACK,
     "ray": RAY,

@@ -34,7 +34,16 @@ POD_MONITOR = resource(
     "PodMonitor",
     closed(
         selector=kubernetes("apimachinery.pkg.apis.meta.v1.LabelSelector"),
-        podMetricsEndpoints=array(closed(port=STRING, path=STRING, interval=DURATION)),
+        podMetricsEndpoints=array(
+            closed(
+                ("port", "portNumber", "scheme"),
+                port=STRING,
+                portNumber=COUNT,
+                path=STRING,
+                interval=DURATION,
+                scheme={"enum": ["http", "https"]},
+            )
+        ),
     ),
 )
 
@@ -49,7 +58,12 @@ PROMETHEUS_RULE = resource(
                     {
                         "oneOf": [
                             closed(record=STRING, expr=STRING),
-                            closed(alert=STRING, expr=STRING, **{"for": DURATION}, labels=STRINGS, annotations=STRINGS),
+                            closed(
+                                ("for",),
+                                **{"alert": STRING, "expr": STRING, "for": DURATION},
+                                labels=STRINGS,
+                                annotations=STRINGS,
+                            ),
                         ]
                     }
                 ),

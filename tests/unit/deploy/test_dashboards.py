@@ -1,13 +1,23 @@
 """The shipped dashboards are those of the generator, and are whole."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.grafana.generate import main
-from tests.support.deploy.dashboards import DASHBOARDS, dashboards, panels, variable_queries
+from tests.support.deploy.dashboards import (
+    DASHBOARDS,
+    dashboards,
+    inputs,
+    panel_queries,
+    panels,
+    rules,
+    variable_queries,
+)
+from tests.support.deploy.promql import metrics
 
 SHIPPED = dashboards()
 PANELS = {f"{name}: {panel['title']}": panel for name, board in SHIPPED.items() for panel in panels(board)}
@@ -56,7 +66,26 @@ def test_dashboards_link_to_each_other_and_to_those_of_vllm(board: dict[str, Any
     assert {"gprune", "vllm"} <= set(board["tags"])
     links = {tuple(link["tags"]): (link["includeVars"], link["keepTime"]) for link in board["links"]}
     assert links == {("gprune",): (True, True), ("vllm",): (True, True)}
-    assert list(variable_queries(board)) == ["job", "model_name", "instance"]
+    assert list(variable_queries(board)) == ["namespace", "job", "model_name", "instance"]
+
+
+def test_all_namespaces_include_servers_without_one(board: dict[str, Any]) -> None:
+    """Compose has no namespaces, and a list of those that exist would leave its servers out."""
+    (namespace,) = [each for each in board["templating"]["list"] if each["name"] == "namespace"]
+    assert namespace["allValue"] == ".*"
+    assert namespace["current"]["value"] == ["$__all"]
+
+
+def test_the_price_is_for_operators_to_fill_in_and_what_it_yields_is_marked_as_an_estimate() -> None:
+    assert inputs(SHIPPED["cost"]) == {"gpu_hour_price": "1"}
+    priced = [panel["title"] for panel in PANELS.values() if "$gpu_hour_price" in panel["targets"][0]["expr"]]
+    assert priced
+    assert all("(estimate)" in title for title in priced)
+
+
+def test_every_recording_rule_of_the_objectives_is_shown() -> None:
+    shown = set().union(*(metrics(query.expression) for query in panel_queries().values()))
+    assert {name for name in rules("record") if re.match("job:gprune_(first|server|rejections)", name)} <= shown
 
 
 def test_panels_of_a_dashboard_are_told_apart(board: dict[str, Any]) -> None:

@@ -31,6 +31,13 @@ def test_files_and_headings_that_are_named_exist() -> None:
         assert [name for name in {*paths, *links, *commands} - created if not (ROOT / name).exists()] == []
 
 
+def test_headings_that_are_linked_exist() -> None:
+    for name, text in (("operations.md", OPERATIONS), ("scaling.md", SCALING)):
+        for file, heading in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text):
+            titles = re.findall(r"^#+ (.*)$", (ROOT / "docs" / (file or name)).read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, heading
+
+
 def test_overlay_of_the_documentation_renders(tmp_path: Path) -> None:
     (overlay,) = blocks(OPERATIONS, "yaml")
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("*.py"))

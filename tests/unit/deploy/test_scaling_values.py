@@ -11,8 +11,11 @@ import yaml
 from tests.support.tools import ROOT, prune_settings, serve_arguments
 
 VALUES = ROOT / "deploy" / "values"
-NAMES = sorted(file.stem for file in VALUES.iterdir())
+MONITOR = "kserve-pod-monitor"
+NAMES = sorted({file.stem for file in VALUES.iterdir()} - {MONITOR})
 MODEL = "llava-hf/llava-v1.6-mistral-7b-hf"
+COMMENT = " ".join(re.findall(r"^# *(.*)$", (VALUES / "production-stack.yaml").read_text(), re.MULTILINE))
+"""The first lines of the values of production-stack, as one."""
 
 
 def load(name: str) -> Any:
@@ -103,6 +106,19 @@ def test_kserve_chooses_the_scheme_of_its_probe() -> None:
     assert set(probe) == {"periodSeconds", "failureThreshold"}
 
 
+def test_pods_of_kserve_are_scraped_by_the_labels_that_it_gives_them() -> None:
+    """Its controller names pods after the service, in the template the port has a number alone."""
+    monitor = load(MONITOR)["spec"]
+    name = load("kserve")["metadata"]["name"]
+    assert monitor["selector"]["matchLabels"] == {
+        "app.kubernetes.io/name": name,
+        "kserve.io/component": "workload",
+    }
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert (endpoint["portNumber"], endpoint["path"], endpoint["scheme"]) == (8000, "/metrics", "http")
+    assert "port" not in endpoint
+
+
 def test_production_stack_is_restricted_and_keeps_its_secrets_apart_from_those_of_the_kustomization() -> None:
     engine = load("production-stack")["servingEngineSpec"]
     assert engine["containerSecurityContext"]["runAsNonRoot"]
@@ -111,6 +127,27 @@ def test_production_stack_is_restricted_and_keeps_its_secrets_apart_from_those_o
     text = (VALUES / "production-stack.yaml").read_text()
     assert "create secret generic gprune-keys" in text
     assert "helm install gprune-stack " in text
+
+
+def test_production_stack_reads_an_api_key_and_a_token_from_the_secret_of_its_first_lines() -> None:
+    engine = load("production-stack")["servingEngineSpec"]
+    (model,) = engine["modelSpec"]
+    read = [engine["vllmApiKey"], model["hf_token"]]
+    assert [each["secretKey"] for each in read] == ["VLLM_API_KEY", "HF_TOKEN"]
+    for each in read:
+        assert f"--from-literal={each['secretKey']}=" in COMMENT
+
+
+def test_production_stack_says_that_its_chart_gives_a_rollout_less_time_than_a_start_may_take() -> None:
+    """The chart has 1200 seconds and no value for them, so a start may be reported as failed that is not."""
+    probe = load("production-stack")["servingEngineSpec"]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > 1200
+    assert "rollout 20 minutes" in COMMENT
+
+
+def test_production_stack_is_scraped_by_a_prometheus_that_takes_other_releases_monitors() -> None:
+    assert load("production-stack")["servingEngineSpec"]["serviceMonitor"]["enabled"]
+    assert "serviceMonitorSelectorNilUsesHelmValues of kube-prometheus-stack to false" in COMMENT
 
 
 def test_production_stack_does_not_turn_prefix_caching_off() -> None:
