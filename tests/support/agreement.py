@@ -13,8 +13,8 @@ from tests.support.servers import Server
 NOISE = 1e-3
 """Nats by which log-probabilities in float32 may differ: the oracle sums in another order, and unchunked."""
 ROUNDING = 0.15
-"""Nats by which those of a model in bfloat16 may differ on average from an oracle in float32. It is about 0.02, but 0.13
-where rounding changes which of two equally good tokens stays of a small image."""
+"""Nats by which those of a model in bfloat16 may differ on average from an oracle in float32. It is about 0.02, but
+0.13 where rounding changes which of two equally good tokens stays of a small image."""
 
 
 def assert_agreement(
