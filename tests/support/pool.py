@@ -1,5 +1,6 @@
 """The servers that tests share, by name. Starting one takes longer than most tests."""
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,9 @@ KEY = ("--api-key", API_KEY)
 TENANTS = ("--prune-config", str(Path(__file__).parent / "tenants.yaml"))
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
+
+PAGE = "https://page.example"
+"""A page of another origin, which may ask the server `LIMITED`."""
 
 DEFAULT, STOCK, DEMO, QWEN_DEMO, GUARDED, LIMITED, SMALL, TENSOR, DATA = (
     *("default", "stock", "demo", "qwen-demo", "guarded", "limited"),
@@ -48,6 +52,7 @@ RECIPES: Mapping[str, Recipe] = {
             *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
             *("--max-num-batched-tokens", "256", "--prune-headers", "--tenant-header", "X-Tenant"),
+            *("--allowed-origins", json.dumps([PAGE]), "--allowed-headers", '["Content-Type"]'),
         ),
         environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),

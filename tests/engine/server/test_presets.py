@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import pool
 from tests.support.photos import data_url, generated
 from tests.support.questions import ask, messages
 from tests.support.servers import API_KEY, MODEL, Server
@@ -81,3 +82,20 @@ def test_an_invalid_header_is_refused_by_its_field(limited_server: Server, value
     response = send(limited_server, CHAT, chat(), **{"X-Prune-Ratio": value})
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "prune_ratio"
+
+
+@pytest.mark.parametrize("header", ["X-Prune-Ratio", "X-Visual-Token-Budget", "X-Prune-Method", "Content-Type"])
+def test_a_browser_lets_a_page_send_the_headers(limited_server: Server, header: str) -> None:
+    """What a browser asks before it sends them: a preflight request."""
+    asked = {"Origin": pool.PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": header}
+    answer = limited_server.http.options(CHAT, headers=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Access-Control-Allow-Origin"] == pool.PAGE
+    assert header.lower() in answer.headers["Access-Control-Allow-Headers"].lower()
+
+
+def test_a_browser_keeps_other_headers_and_other_pages_out(limited_server: Server) -> None:
+    asked = {"Origin": pool.PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-Other"}
+    assert limited_server.http.options(CHAT, headers=asked).status_code == 400
+    elsewhere = asked | {"Origin": "https://other.example", "Access-Control-Request-Headers": "X-Prune-Ratio"}
+    assert "Access-Control-Allow-Origin" not in limited_server.http.options(CHAT, headers=elsewhere).headers
