@@ -20,7 +20,8 @@ from tests.support.families.kimi_vl import KimiVLOracle, write_kimi_vl
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
-from tests.support.families.qwen_vl import GENERATIONS, QwenOracle, write_qwen
+from tests.support.families.qwen_checkpoint import GENERATIONS, write_qwen
+from tests.support.families.qwen_vl import QwenOracle
 from tests.support.oracle import Oracle
 from tests.support.oracle_methods import Method
 

@@ -13,7 +13,8 @@ from transformers import (
 
 from evaluation.demo.tokenizer import chat_template
 from tests.support.families.checkpoint import TEXT, built, save, tokens_with, wrapped
-from tests.support.families.qwen_vl import TOKENS_PER_IMAGE, QwenOracle
+from tests.support.families.qwen_checkpoint import TOKENS_PER_IMAGE
+from tests.support.families.qwen_vl import QwenOracle
 from tests.support.oracle_methods import THRESHOLD
 
 NAMES = {

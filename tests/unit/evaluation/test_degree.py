@@ -10,7 +10,7 @@ from evaluation.commands.degree import degrees
 from evaluation.failure import EvaluationError
 from evaluation.scored import scored_groups
 from tests.support import photos
-from tests.support.families.qwen_vl import write_qwen
+from tests.support.families.qwen_checkpoint import write_qwen
 
 
 def test_a_token_is_joined_to_itself_and_to_those_like_it() -> None:
