@@ -6,7 +6,6 @@ from tests.support import photos
 from tests.support.engine import ENVIRONMENT, engine
 from tests.support.families import FAMILIES
 from tests.support.families.draft import write_draft
-from tests.support.questions import Answer
 
 RATIOS = (0.0, 0.5, 0.9)
 
@@ -16,11 +15,7 @@ if "VLLM_USE_V2_MODEL_RUNNER" in ENVIRONMENT:  # the first one is refused: tests
         model = FAMILIES["qwen2_5_vl"].write(tmp_path / "tiny")
         drafts = {"method": "eagle", "model": str(write_draft(model, tmp_path / "draft")), "num_speculative_tokens": 2}
         with engine(model) as plain:
-            expected = [tokens(plain.ask([photos.china()], ratio)) for ratio in RATIOS]
+            expected = [plain.ask([photos.china()], ratio).token_ids for ratio in RATIOS]
         with engine(model, speculative_config=drafts, disable_log_stats=False) as drafting:
-            assert [tokens(drafting.ask([photos.china()], ratio)) for ratio in RATIOS] == expected
+            assert [drafting.ask([photos.china()], ratio).token_ids for ratio in RATIOS] == expected
             assert drafting.metric("vllm:spec_decode_num_draft_tokens") > 0
-
-
-def tokens(answer: Answer) -> tuple[int, ...]:
-    return answer.token_ids
