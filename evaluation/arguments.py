@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.cell import RATIOS
-from evaluation.demo import DEMO_MODEL
+from evaluation.demo import DEMO_MODEL, DEMO_MODELS
 
 if TYPE_CHECKING:
     from evaluation.service import Service
@@ -31,11 +31,28 @@ def add_model(parser: ArgumentParser) -> None:
     )
 
 
+def add_world(parser: ArgumentParser) -> None:
+    """Which demo model where no other is named, and which pictures."""
+    parser.add_argument(
+        "--world",
+        choices=DEMO_MODELS,
+        default="shapes",
+        help="whose scenes and demo model (default: %(default)s)",
+    )
+    parser.set_defaults(model=None)
+
+
+def model_of(arguments: Namespace) -> str:
+    """The checkpoint that is named, or the demo model of the world."""
+    return str(arguments.model or DEMO_MODELS[arguments.world])
+
+
 def add_questions(parser: ArgumentParser) -> None:
     """What is measured, how much is asked, and where results go."""
     add_model(parser)
     parser.add_argument("--scenes", type=positive, default=SCENES, help="scenes to ask about (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"ask about {QUICK_SCENES} scenes only")
+    add_world(parser)
     parser.add_argument("--seed", type=int, default=0, help="the first scene (default: %(default)s)")
     parser.add_argument("--concurrency", type=positive, default=8, help="questions in flight (default: %(default)s)")
     parser.add_argument(
@@ -70,4 +87,4 @@ def service_of(arguments: Namespace, settings: Mapping[str, str] | None = None) 
 
     if getattr(arguments, "url", None):
         return running_service(arguments.url)
-    return own_service(arguments.model, arguments.output / "server.log", settings, arguments.server_arguments)
+    return own_service(model_of(arguments), arguments.output / "server.log", settings, arguments.server_arguments)

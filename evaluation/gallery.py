@@ -4,16 +4,25 @@ from pathlib import Path
 
 from PIL import Image
 
+from evaluation.everyday.samples import picture_of
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import make_scene
 
-SCENES = (3, 7)
-"""Seeds of the scenes shown."""
+SCENES = {"shapes": (3, 7), "everyday": (1, 2, 7)}
+"""Seeds of the scenes shown of each world."""
 
 
-def gallery() -> dict[str, Image.Image]:
-    scenes = {f"scene {seed}": draw(make_scene(seed, "test")) for seed in SCENES}
+def gallery(world: str = "shapes") -> dict[str, Image.Image]:
+    scenes = {f"scene {seed}": scene_of(world, seed) for seed in SCENES[world]}
     return scenes | {"portrait": portrait(), "temple": photo("china.jpg"), "flower": photo("flower.jpg")}
+
+
+def scene_of(world: str, seed: int) -> Image.Image:
+    """A held-out scene's picture."""
+    if world == "everyday":
+        with Image.open(picture_of(seed)) as image:
+            return image.convert("RGB")
+    return draw(make_scene(seed, "test"))
 
 
 def portrait() -> Image.Image:

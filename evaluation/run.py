@@ -21,7 +21,7 @@ class Run:
     def __init__(self, arguments: Namespace) -> None:
         self._arguments = arguments
         scenes = QUICK_SCENES if arguments.quick else arguments.scenes
-        self.samples: list[Sample] = load_samples(scenes, arguments.seed)
+        self.samples: list[Sample] = load_samples(scenes, arguments.seed, arguments.world)
         self._journal = Journal(arguments.output)
 
     def measure(self, cells: Sequence[Cell], settings: Mapping[str, str] | None = None) -> list[Measurement]:

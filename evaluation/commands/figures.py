@@ -6,13 +6,14 @@ what the model does to generated scenes and photos.
 
 from argparse import ArgumentParser, Namespace
 
-from evaluation.arguments import add_model
+from evaluation.arguments import add_model, add_world, model_of
 from evaluation.cell import METHODS, RATIOS
 from evaluation.files import read_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
+    add_world(parser)
 
 
 def run(arguments: Namespace) -> None:
@@ -40,7 +41,7 @@ def draw_pictures(arguments: Namespace) -> None:
     from evaluation.gallery import gallery
     from evaluation.offline import OfflineModel
 
-    model, pictures = OfflineModel(arguments.model), gallery()
+    model, pictures = OfflineModel(model_of(arguments)), gallery(arguments.world)
     draw_heat_maps(model, pictures, arguments.output / "figure5.png")
     for ratio in RATIOS:
         file = arguments.output / f"figure6-{100 * ratio:.0f}.png"

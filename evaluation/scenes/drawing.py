@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.scenes.scene import COLOURS, Scene, Shape, Sign
+from evaluation.scenes.scene import COLOURS, Colour, Scene, Shape, Sign
 
 TEXTURES = ("plain", "noise", "gradient", "stripes", "checks")
 TURN = 2 * np.pi
@@ -24,7 +24,7 @@ def draw(scene: Scene) -> Image.Image:
     for shape in scene.shapes:
         _draw_shape(canvas, shape, scale, source)
     for sign in scene.signs:
-        _draw_sign(canvas, sign, scale)
+        draw_sign(canvas, sign, scale)
     return image
 
 
@@ -84,10 +84,11 @@ OUTLINES = {
 }
 
 
-def _draw_sign(canvas: ImageDraw.ImageDraw, sign: Sign, scale: float) -> None:
-    """Draw a plate and its letters."""
-    letters = WHITE if sum(sign.plate) < 380 else BLACK
-    canvas.rectangle(tuple(side * scale for side in sign.box), fill=sign.plate, outline=letters)
+def draw_sign(canvas: ImageDraw.ImageDraw, sign: Sign, scale: float, paper: Colour = WHITE) -> None:
+    """Draw a plate, where there is one, and letters that stand out from it or from the paper."""
+    letters = WHITE if sum(sign.plate or paper) < 380 else BLACK
+    if sign.plate:
+        canvas.rectangle(tuple(side * scale for side in sign.box), fill=sign.plate, outline=letters)
     font = load_font(sign.font, round(sign.letter_size * scale))
     for place, letter in enumerate(sign.word):
         centre = ((sign.x + place * sign.pitch) * scale, sign.y * scale)

@@ -9,11 +9,13 @@ from typing import Literal, get_args
 
 from evaluation.scenes.scene import COLOURS, SHAPES, Scene, Shape
 
-Task = Literal["reading", "spelling", "colour", "shape", "relation", "existence", "counting"]
+Task = Literal[
+    "reading", "spelling", "value", "colour", "shape", "object", "comparison", "relation", "existence", "counting"
+]
 TASKS: tuple[Task, ...] = get_args(Task)
 FAMILIES: dict[str, tuple[Task, ...]] = {
-    "fine-grained": ("reading", "spelling"),
-    "general": ("colour", "shape", "relation"),
+    "fine-grained": ("reading", "spelling", "value"),
+    "general": ("colour", "shape", "object", "comparison", "relation"),
     "hallucination": ("existence",),
     "counting": ("counting",),
 }
@@ -79,7 +81,7 @@ def _shape(scene: Scene, source: random.Random) -> Question | None:
     return Question("shape", f"Which shape is {shape.colour}?", shape.kind)
 
 
-def _relation(scene: Scene, source: random.Random) -> Question | None:
+def make_relation(scene: Scene, source: random.Random) -> Question | None:
     """Yes as often as no: the four sides of a pair are asked about alike."""
     names = Counter(name_of(shape) for shape in scene.shapes)
     single = [shape for shape in scene.shapes if names[name_of(shape)] == 1]
@@ -123,7 +125,7 @@ def plural(kind: str) -> str:
 
 
 def name_of(shape: Shape) -> str:
-    return f"{shape.colour} {shape.kind}"
+    return f"{shape.colour} {shape.kind}".lstrip()
 
 
 MAKERS: dict[Task, Callable[[Scene, random.Random], Question | None]] = {
@@ -131,7 +133,7 @@ MAKERS: dict[Task, Callable[[Scene, random.Random], Question | None]] = {
     "spelling": _spelling,
     "colour": _colour,
     "shape": _shape,
-    "relation": _relation,
+    "relation": make_relation,
     "existence": _existence,
     "counting": _counting,
 }

@@ -12,6 +12,7 @@ CROP = 112
 """Side of a crop."""
 VOWELS = "AEIOU"
 CONSONANTS = "BDFGHKLMNPRSTVXYZ"
+PATTERNS = ("cvc", "vcv", "cvcv", "vcvc", "cvcvc", "cvccv", "vcvcv")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 COLOURS = {
     "red": (205, 40, 40),
@@ -32,11 +33,12 @@ ENLARGEMENTS = (1.0, 1.0, 1.5, 2.0)
 
 Split = Literal["train", "test"]
 Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A coloured shape around `(x, y)`."""
+    """A coloured shape, or a pictogram without a colour's name, around `(x, y)`."""
 
     kind: str
     colour: str
@@ -53,7 +55,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A plate with a word, whose first letter is around `(x, y)` and the others `pitch` to the right of one another."""
+    """A word or a number, whose first letter is around `(x, y)` and the others `pitch` to the right of one another.
+
+    Attributes:
+        letter_size: of the font.
+        plate: colour of what it is written on; None if it is the paper.
+        owner: what the word or number belongs to, such as a line's number, a bar's colour or a pictogram's name.
+    """
 
     word: str
     x: float
@@ -61,7 +69,8 @@ class Sign:
     pitch: float
     font: str
     letter_size: float
-    plate: tuple[int, int, int]
+    plate: Colour | None
+    owner: str = ""
 
     @property
     def box(self) -> Box:
@@ -71,8 +80,22 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart."""
+
+    colour: str
+    box: Box
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture of `width` x `height` shows; the picture itself has `enlargement` times as many pixels a side."""
+    """What a picture of `width` x `height` shows; the picture itself has `enlargement` times as many pixels a side.
+
+    Attributes:
+        bars: of a chart.
+        layout: what kind of picture it is, in a world of more than one.
+    """
 
     seed: int
     width: int
@@ -80,6 +103,8 @@ class Scene:
     enlargement: float
     signs: tuple[Sign, ...]
     shapes: tuple[Shape, ...]
+    bars: tuple[Bar, ...] = ()
+    layout: str = ""
 
 
 def make_scene(
@@ -98,10 +123,10 @@ def make_scene(
     width, height = grid or source.choice(GRIDS)
     enlargement = source.choice(ENLARGEMENTS)
     boxes: list[Box] = []
-    placed_signs = [_place_sign(source, width, height, boxes) for _ in range(signs)]
+    placed_signs = [place_sign(source, width, height, boxes) for _ in range(signs)]
     crowd = min(most_shapes, max(2, width * height // 9000))
     kinds = source.sample(SHAPES, source.choice((2, 3, 5)))  # few kinds, so that some are there more than once
-    placed_shapes = [_place_shape(source, width, height, boxes, kinds) for _ in range(source.randint(1, crowd))]
+    placed_shapes = [place_shape(source, width, height, boxes, kinds) for _ in range(source.randint(1, crowd))]
     return Scene(
         seed=seed,
         width=width,
@@ -117,13 +142,13 @@ def margins(width: int, height: int) -> tuple[float, float]:
     return (-width % CROP) / 2, (-height % CROP) / 2
 
 
-def make_word(source: random.Random) -> str:
-    """A word of three to five letters that can be said, and almost surely was never said before."""
-    pattern = source.choice(("cvc", "vcv", "cvcv", "vcvc", "cvcvc", "cvccv", "vcvcv"))
+def make_word(source: random.Random, longest: int = 5) -> str:
+    """A word of three letters or more that can be said, and almost surely was never said before."""
+    pattern = source.choice([pattern for pattern in PATTERNS if len(pattern) <= longest])
     return "".join(source.choice(CONSONANTS if kind == "c" else VOWELS) for kind in pattern)
 
 
-def _place_sign(source: random.Random, width: int, height: int, boxes: list[Box]) -> Sign | None:
+def place_sign(source: random.Random, width: int, height: int, boxes: list[Box]) -> Sign | None:
     """A sign that fits, its word within one crop: a letter that the grid cuts in two cannot be read."""
     word, pitch = make_word(source), source.uniform(14, 18)
     font, plate = source.choice(FONTS), source.choice(PLATES)
@@ -147,11 +172,16 @@ def _clear_of_seams(sign: Sign, width: int, height: int) -> bool:
     return len(columns) == len(rows) == 1
 
 
-def _place_shape(
-    source: random.Random, width: int, height: int, boxes: list[Box], kinds: Sequence[str]
+def place_shape(
+    source: random.Random,
+    width: int,
+    height: int,
+    boxes: list[Box],
+    kinds: Sequence[str],
+    colours: Sequence[str] = tuple(COLOURS),
 ) -> Shape | None:
-    """A shape of one of the kinds that fits."""
-    kind, colour = source.choice(kinds), source.choice(tuple(COLOURS))
+    """A shape of one of the kinds and colours that fits."""
+    kind, colour = source.choice(kinds), source.choice(colours)
     for _ in range(30):
         size = source.uniform(30, 48)
         x, y = (source.uniform(size / 2 + 1, side - size / 2 - 1) for side in (width, height))

@@ -21,6 +21,8 @@ from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.families import FAMILIES
 from evaluation.demo.training.loop import Batch, Loss, begin_with, load_tower, made_ahead, train
 from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batch, tower_loss
+from evaluation.demo.training.worlds import Everyday, Shapes, World
+from evaluation.everyday.studio import Studio
 from evaluation.scenes.scene import SMALL_GRIDS
 
 SEED = 0
@@ -29,16 +31,18 @@ FOLDER = Path(".cache/training")
 
 def train_tower(arguments: argparse.Namespace) -> None:
     """Stage 1."""
-    family = FAMILIES[arguments.family]()
+    world = _world(arguments)
+    family = FAMILIES[arguments.family](world.texts)
     model = family.build_model()
     tower = SupervisedTower(family, family.tower_of(model), model.config.vision_config.hidden_size)
     tower.to(arguments.device)
     if arguments.begin_with:
-        begin_with(tower, arguments.begin_with)
+        served = nn.ModuleDict({"model": model})  # names weights as a reader does
+        begin_with(served if arguments.begin_with.is_dir() else tower, arguments.begin_with, family.tokenizer)
 
     def batch(number: int) -> Batch:
         seeds = range(number * arguments.scenes, (number + 1) * arguments.scenes)
-        return tower_batch(family, seeds, SMALL_GRIDS if number < arguments.small else (None,))
+        return tower_batch(family, world, seeds, SMALL_GRIDS if number < arguments.small else (None,))
 
     def loss(batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         logits = tower(batch)
@@ -49,15 +53,22 @@ def train_tower(arguments: argparse.Namespace) -> None:
 
 def train_reader(arguments: argparse.Namespace) -> None:
     """Stage 2."""
-    family = FAMILIES[arguments.family]()
+    world = _world(arguments)
+    family = FAMILIES[arguments.family](world.texts)
     reader = Reader(family, family.build_model()).to(arguments.device)
     if arguments.begin_with:
-        begin_with(reader, arguments.begin_with)
+        begin_with(reader, arguments.begin_with, family.tokenizer)
     if arguments.tower:
         load_tower(family.tower_of(reader.model), arguments.tower)
     lesson = Lesson(arguments.scenes, arguments.rounds, arguments.small, arguments.relations)
-    conversations = Conversations(family, lesson)
+    conversations = Conversations(family, world, lesson)
     _train(arguments, reader, conversations.batch, lambda batch: reader_loss(reader, batch))
+
+
+def _world(arguments: argparse.Namespace) -> World:
+    if arguments.world == "shapes":
+        return Shapes()
+    return Everyday(Studio.load(arguments.photographs, arguments.emoji).draw)
 
 
 def _train(arguments: argparse.Namespace, model: nn.Module, batch: Callable[[int], Batch], loss: Loss) -> None:
@@ -74,7 +85,8 @@ def _train(arguments: argparse.Namespace, model: nn.Module, batch: Callable[[int
 
 def write_model(arguments: argparse.Namespace) -> None:
     """Write what was trained as a checkpoint to serve."""
-    family = FAMILIES[arguments.family]()
+    world = _world(arguments)
+    family = FAMILIES[arguments.family](world.texts)
     reader = Reader(family, family.build_model())
     checkpoint = arguments.folder / arguments.family / "reader.pt"
     reader.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["model"])
@@ -115,6 +127,9 @@ def _stage(
     stage: argparse.ArgumentParser = stages.add_parser(name, help=run.__doc__)
     stage.set_defaults(run=run, **defaults)
     stage.add_argument("--family", choices=FAMILIES, default="llava")
+    stage.add_argument("--world", choices=("shapes", "everyday"), default="shapes")
+    stage.add_argument("--photographs", type=Path, metavar="FOLDER", help="backgrounds of everyday scenes")
+    stage.add_argument("--emoji", type=Path, metavar="FONT", help="what draws the pictograms of everyday scenes")
     stage.add_argument("--folder", type=Path, default=FOLDER, help="where checkpoints and logs are")
     return stage
 

@@ -11,10 +11,10 @@ import torch
 from evaluation.demo.tokenizer import BEGIN, END, PAD, SPECIAL_TOKENS
 from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import IGNORED
-from evaluation.demo.training.relations import SIDES, Told, locate, named_once, place_of, relate, sides_of
-from evaluation.scenes.drawing import draw
-from evaluation.scenes.questions import TASKS, Question, make_questions, name_of, spell
-from evaluation.scenes.scene import ENLARGEMENTS, GRIDS, SMALL_GRIDS, Scene, Shape, make_scene
+from evaluation.demo.training.relations import SIDES, Told, named_once, place_of, relate, sides_of
+from evaluation.demo.training.worlds import World
+from evaluation.scenes.questions import TASKS, Question, name_of
+from evaluation.scenes.scene import ENLARGEMENTS, GRIDS, SMALL_GRIDS, Scene, Shape
 
 SYSTEM, USER, ASSISTANT = (SPECIAL_TOKENS.index(f"<|{role}|>") for role in ("system", "user", "assistant"))
 Turn = tuple[list[int], list[int]]
@@ -55,8 +55,9 @@ CONTEXTS = (
 class Conversations:
     """Makes batches, each of pictures of one size, so that all have as many visual tokens."""
 
-    def __init__(self, family: Family, lesson: Lesson) -> None:
+    def __init__(self, family: Family, world: World, lesson: Lesson) -> None:
         self.family = family
+        self.world = world
         self.tokenizer = family.tokenizer
         self.lesson = lesson
 
@@ -66,7 +67,7 @@ class Conversations:
         grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
         enlargement = source.choice(ENLARGEMENTS)
         seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
-        scenes = [replace(make_scene(seed, "train", grid=grid), enlargement=enlargement) for seed in seeds]
+        scenes = [replace(self.world.scene(seed, grid), enlargement=enlargement) for seed in seeds]
         return self.assemble(scenes, source, relations_only=number < self.lesson.relations)
 
     def assemble(self, scenes: list[Scene], source: random.Random, *, relations_only: bool = False) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Conversations:
         ]
         conversations = [[number for number, length in enumerate(each) for _ in range(length)] for each in lengths]
         return {
-            **self.family.pixels([draw(scene) for scene in scenes]),
+            **self.family.pixels([self.world.draw(scene) for scene in scenes]),
             "prefix": torch.tensor([BEGIN, *self.context(source), USER, *self.family.before]),
             "tokens": _pad([[token for tokens, _ in each for token in tokens] for each in turns], PAD),
             "labels": _pad([[label for _, labels in each for label in labels] for each in turns], IGNORED),
@@ -103,10 +104,8 @@ class Conversations:
         return source.choice(([], [], [SYSTEM, *said], exchange))
 
     def questions(self, scene: Scene) -> list[Question]:
-        """Several rounds of questions, none twice; and more of what takes longest: letters, places and relations."""
-        rounds = [make_questions(scene, number) for number in range(self.lesson.rounds)]
-        asked = [question for questions in rounds for question in questions]
-        return list(dict.fromkeys([*asked, *spell(scene), *locate(scene), *relate(scene)]))
+        """The world's questions, none twice."""
+        return list(dict.fromkeys(self.world.questions(scene, self.lesson.rounds)))
 
     def turn(self, question: Question, first: bool = True) -> Turn:
         """A question and its answer, the first one about a picture or one that follows."""

@@ -6,25 +6,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.scenes.scene import COLOURS, CONSONANTS, SHAPES, VOWELS, Scene, Shape
+from evaluation.everyday.scene import MOST_LINES, PICTOGRAMS
+from evaluation.scenes.scene import COLOURS, CONSONANTS, SHAPES, VOWELS, Scene
 
 SIDE = 8
 """Rows and columns in which places in a scene are told."""
-LETTERS = VOWELS + CONSONANTS
+LETTERS = VOWELS + CONSONANTS + "0123456789"
+KINDS = (*SHAPES, *PICTOGRAMS, "bar")
+OWNERS = (*map(str, range(1, 1 + MOST_LINES)), *COLOURS, *PICTOGRAMS)
+"""What words and numbers belong to."""
 IGNORED = -100
 """Where there is nothing to learn: cross-entropy's default."""
 CLASSES = {
-    "kind": 1 + len(SHAPES),
+    "kind": 1 + len(KINDS),
     "colour": 1 + len(COLOURS),
     "middle": 2,
     "letter": 1 + len(LETTERS),
+    "owner": 1 + len(OWNERS),
     "place": 5,
     "row": 1 + SIDE,
     "column": 1 + SIDE,
 }
 """What is told apart, and how many classes it has: a shape's kind and colour, whether its middle is here, the letter
-whose middle is here, that letter's place in its word, and where in the whole picture the patch is, which a crop of the
-grid cannot know. Class 0 is nothing, but for the letter's place, where it is the first letter."""
+whose middle is here, what its word belongs to, that letter's place in its word, and where in the whole picture the
+patch is, which a crop of the grid cannot know. Class 0 is nothing, but for the letter's place, where it is the first
+letter."""
 
 Labels = dict[str, NDArray[np.int64]]
 
@@ -72,7 +78,7 @@ def view_labels(scene: Scene, view: View) -> Labels:
         rows, columns = np.mgrid[0 : view.rows, 0 : view.columns]
         labels["row"][:], labels["column"][:] = 1 + rows * SIDE // view.rows, 1 + columns * SIDE // view.columns
     if not view.legible:
-        labels["letter"][:] = IGNORED
+        labels["letter"][:] = labels["owner"][:] = IGNORED
     _label_shapes(labels, scene, view)
     if view.legible:
         _label_letters(labels, scene, view)
@@ -81,10 +87,15 @@ def view_labels(scene: Scene, view: View) -> Labels:
 
 def _label_shapes(labels: Labels, scene: Scene, view: View) -> None:
     x, y, half = _middles(view)
+    for bar in scene.bars:
+        left, top, right, bottom = bar.box
+        covered = (left <= x) & (x <= right) & (top <= y) & (y <= bottom)
+        _label_kind(labels, covered, "bar", bar.colour)
     for shape in scene.shapes:
         middle = (abs(x - shape.x) <= half[0]) & (abs(y - shape.y) <= half[1])
         covered = middle | (np.hypot(x - shape.x, y - shape.y) <= shape.size * 0.45)
-        _label_shape(labels, shape, covered, middle)
+        _label_kind(labels, covered, shape.kind, shape.colour)
+        labels["middle"][middle] = 1
 
 
 def _label_letters(labels: Labels, scene: Scene, view: View) -> None:
@@ -94,6 +105,7 @@ def _label_letters(labels: Labels, scene: Scene, view: View) -> None:
             here = (abs(x - (sign.x + place * sign.pitch)) <= half[0]) & (abs(y - sign.y) <= half[1])
             labels["letter"][here] = 1 + LETTERS.index(letter)
             labels["place"][here] = place
+            labels["owner"][here] = 1 + OWNERS.index(sign.owner) if sign.owner else 0
 
 
 def _middles(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
@@ -103,7 +115,7 @@ def _middles(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64], tupl
     return view.left + columns * width, view.top + rows * height, (width / 2, height / 2)
 
 
-def _label_shape(labels: Labels, shape: Shape, covered: NDArray[np.bool_], middle: NDArray[np.bool_]) -> None:
-    labels["kind"][covered] = 1 + SHAPES.index(shape.kind)
-    labels["colour"][covered] = 1 + list(COLOURS).index(shape.colour)
-    labels["middle"][middle] = 1
+def _label_kind(labels: Labels, covered: NDArray[np.bool_], kind: str, colour: str) -> None:
+    labels["kind"][covered] = 1 + KINDS.index(kind)
+    if colour:
+        labels["colour"][covered] = 1 + list(COLOURS).index(colour)

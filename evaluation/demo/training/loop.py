@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -94,20 +95,40 @@ def _resume(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     return int(state["step"])
 
 
-def begin_with(model: nn.Module, earlier: Path) -> None:
+def begin_with(model: nn.Module, earlier: Path, tokenizer: Tokenizer) -> None:
     """Take over weights of an earlier training, or of a served model of any family, by name.
 
-    What does not fit, as of other heads, starts anew. A table that has grown by some tokens keeps the others.
+    What does not fit, as of other heads, starts anew. Where the tokenizers differ, each token that both have keeps its
+    embedding.
+
+    Args:
+        model: what is to be trained.
+        earlier: a checkpoint of the same tokens, or a model's folder.
+        tokenizer: of the model.
     """
     if earlier.is_dir():
-        weights = AutoModelForImageTextToText.from_pretrained(earlier, dtype=torch.float32).state_dict()
-        weights = {f"model.{name}": value for name, value in weights.items()}
+        weights, rows = _served_weights(earlier), _rows_of(tokenizer, earlier)
     else:
-        weights = torch.load(earlier, weights_only=True, map_location="cpu")["model"]
+        weights, rows = torch.load(earlier, weights_only=True, map_location="cpu")["model"], {}
     with torch.no_grad():
         for name, own in model.state_dict().items():
-            if name in weights and own.shape[1:] == weights[name].shape[1:] and len(own) >= len(weights[name]):
-                own[: len(weights[name])] = weights[name]
+            value = weights.get(name, own)
+            if rows and len(own) == tokenizer.get_vocab_size():
+                own[list(rows)] = value[list(rows.values())]
+            elif own.shape == value.shape:
+                own.copy_(value)
+
+
+def _served_weights(folder: Path) -> dict[str, Tensor]:
+    """A served model's weights, by the names that a reader gives them."""
+    weights = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).state_dict()
+    return {f"model.{name}": value for name, value in weights.items()}
+
+
+def _rows_of(tokenizer: Tokenizer, folder: Path) -> dict[int, int]:
+    """For each token that a served model knows too, its number there."""
+    known = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    return {number: known[token] for token, number in tokenizer.get_vocab().items() if token in known}
 
 
 def load_tower(tower: nn.Module, checkpoint: Path) -> None:

@@ -11,24 +11,21 @@ from torch.nn import functional
 
 from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import CLASSES, IGNORED, patch_labels
-from evaluation.scenes.drawing import draw
-from evaluation.scenes.scene import make_scene
-
-SIGNS = (3, 10)
-"""Signs to try to place in a scene, either as likely: letters are what takes longest to learn."""
+from evaluation.demo.training.worlds import Grid, World
 
 
-def tower_batch(family: Family, seeds: range, grids: Sequence[tuple[int, int] | None]) -> dict[str, Any]:
+def tower_batch(family: Family, world: World, seeds: range, grids: Sequence[Grid]) -> dict[str, Any]:
     """Pixels of scenes, and for each name of `CLASSES` the classes of their patches, `[patches]`.
 
     Args:
         family: of the tower.
+        world: of the scenes.
         seeds: of the scenes.
         grids: one is drawn for each scene.
     """
     source = random.Random(f"tower {seeds}")
-    scenes = [make_scene(seed, "train", signs=source.choice(SIGNS), grid=source.choice(grids)) for seed in seeds]
-    pixels = family.pixels([draw(scene) for scene in scenes])
+    scenes = [world.crowded_scene(seed, source.choice(grids), source) for seed in seeds]
+    pixels = family.pixels([world.draw(scene) for scene in scenes])
     views = [family.views(scene, grid) for scene, grid in zip(scenes, pixels["grids"], strict=True)]
     labels = [patch_labels(scene, each) for scene, each in zip(scenes, views, strict=True)]
     return pixels | {name: torch.from_numpy(np.concatenate([label[name] for label in labels])) for name in CLASSES}

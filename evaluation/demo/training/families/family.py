@@ -34,6 +34,9 @@ class Visual:
 class Family(ABC):
     """One architecture.
 
+    Args:
+        texts: whose words the tokenizer is to know.
+
     Attributes:
         tokenizer: of the demo model.
         before, after: token ids right before and right after a picture's.
@@ -42,6 +45,9 @@ class Family(ABC):
     tokenizer: Tokenizer
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+
+    @abstractmethod
+    def __init__(self, texts: Sequence[str]) -> None: ...
 
     @abstractmethod
     def build_model(self) -> PreTrainedModel:

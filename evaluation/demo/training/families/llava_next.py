@@ -22,7 +22,6 @@ from evaluation.demo.checkpoint import (
 from evaluation.demo.tokenizer import build_tokenizer
 from evaluation.demo.training.families.family import Family, Pixels, Visual
 from evaluation.demo.training.labels import View
-from evaluation.scenes.questions import all_texts
 from evaluation.scenes.scene import CROP, Scene, margins
 
 DEMO = Size(tower_hidden=128, tower_intermediate=512, tower_layers=6, hidden=256, intermediate=512, layers=4, head=64)
@@ -33,8 +32,8 @@ SIDE = CROP // PATCH
 class LlavaNext(Family):
     """`pixels` are crops `[crops, 3, size, size]`, the base first, `grids` heights and widths of pictures."""
 
-    def __init__(self) -> None:
-        self.tokenizer = build_tokenizer(all_texts())
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.tokenizer = build_tokenizer(texts)
         self._image_processor = build_processor(OPTIONS, self.tokenizer).image_processor
 
     def build_model(self) -> PreTrainedModel:

@@ -21,7 +21,6 @@ from evaluation.demo.checkpoint import wrapped
 from evaluation.demo.tokenizer import BEGIN, END, PAD, QWEN_MEDIA, QWEN_TOKENS, build_tokenizer, chat_template
 from evaluation.demo.training.families.family import Family, Pixels, Visual
 from evaluation.demo.training.labels import View
-from evaluation.scenes.questions import all_texts
 from evaluation.scenes.scene import Scene
 
 PATCH, MERGE = 8, 2
@@ -66,8 +65,8 @@ class Qwen3VL(Family):
     """`pixels` are patches `[patches, 2 * 3 * size * size]`, the four of a visual token next to one another, `grids`
     numbers of frames, rows and columns of patches."""
 
-    def __init__(self) -> None:
-        self.tokenizer = build_tokenizer(all_texts())
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.tokenizer = build_tokenizer(texts)
         self.tokenizer.add_special_tokens(list(QWEN_TOKENS))
         begin, end, self._image, self._video = (self.tokenizer.encode(token).ids[0] for token in QWEN_TOKENS)
         self.before, self.after = (begin,), (end,)

@@ -13,6 +13,7 @@ from evaluation.demo.training.conversation import ASSISTANT, Conversations, Less
 from evaluation.demo.training.decoder import Reader, found_loss
 from evaluation.demo.training.families import FAMILIES
 from evaluation.demo.training.labels import IGNORED
+from evaluation.demo.training.worlds import Shapes
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.questions import Question
 from evaluation.scenes.scene import make_scene
@@ -21,7 +22,7 @@ from evaluation.scenes.scene import make_scene
 @pytest.fixture(scope="module", params=FAMILIES)
 def reader(request: pytest.FixtureRequest) -> Reader:
     torch.manual_seed(0)
-    family = FAMILIES[request.param]()
+    family = FAMILIES[request.param](Shapes.texts)
     return Reader(family, family.build_model().eval())
 
 
@@ -41,7 +42,7 @@ GRIDS = [(224, 168), (336, 112)]  # one that crops do not fill, and one of three
 def test_each_conversation_is_learnt_as_it_is_served(
     reader: Reader, processor: Any, grid: tuple[int, int], context: list[str]
 ) -> None:
-    conversations = Conversations(reader.family, Lesson(rounds=1))
+    conversations = Conversations(reader.family, Shapes(), Lesson(rounds=1))
     scene = make_scene(1, "train", grid=grid)
     sources = map(random.Random, range(100))
     batches = (conversations.assemble([scene], source) for source in sources)
@@ -109,7 +110,7 @@ def test_the_tower_does_not_learn_in_the_second_stage(reader: Reader) -> None:
 
 def test_batches_are_reproducible_and_begin_with_small_pictures() -> None:
     lesson = Lesson(scenes=1, rounds=2, small=4)
-    one, again = (Conversations(FAMILIES["llava"](), lesson) for _ in range(2))
+    one, again = (Conversations(FAMILIES["llava"](Shapes.texts), Shapes(), lesson) for _ in range(2))
     batches = [one.batch(number) for number in range(12)]
     crops = [len(batch["pixels"]) for batch in batches]
     assert set(crops[:4]) == {3}

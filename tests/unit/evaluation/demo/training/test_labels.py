@@ -12,6 +12,7 @@ from evaluation.demo.checkpoint import PATCH
 from evaluation.demo.training.families import FAMILIES
 from evaluation.demo.training.families.family import Family
 from evaluation.demo.training.labels import IGNORED, LETTERS, Labels, patch_labels
+from evaluation.demo.training.worlds import Shapes
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.scene import COLOURS, Scene, make_scene
 
@@ -20,7 +21,7 @@ SCENES = st.integers(0, 10**9).map(make_scene)
 
 @pytest.fixture(params=FAMILIES, scope="module")
 def family(request: pytest.FixtureRequest) -> Family:
-    return FAMILIES[request.param]()
+    return FAMILIES[request.param](Shapes.texts)
 
 
 def labels_of(family: Family, scene: Scene) -> Labels:

@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText
 
-from evaluation.demo.training.loop import Batch, schedule, train
+from evaluation.demo import DEMO_MODEL
+from evaluation.demo.training.families import FAMILIES
+from evaluation.demo.training.loop import Batch, begin_with, schedule, train
+from evaluation.demo.training.worlds import Everyday
+
+PROBE = "encoder.layers.0.self_attn.q_proj.weight"
 
 
 def batches(steps: range) -> Iterator[Batch]:
@@ -48,3 +55,16 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     assert rates[:peak] == sorted(rates[:peak])
     assert set(rates[peak : 5000 * 7 // 10]) == {1.0}
     assert rates[-1] == pytest.approx(0.01)
+
+
+def test_a_model_of_another_world_keeps_what_its_tokens_share() -> None:
+    family = FAMILIES["llava"](Everyday.texts)
+    model = family.build_model()
+    begin_with(nn.ModuleDict({"model": model}), DEMO_MODEL, family.tokenizer)
+    served = AutoModelForImageTextToText.from_pretrained(DEMO_MODEL, dtype=torch.float32)
+    known = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json"))
+    for token in (" sign", "</s>"):
+        number, before = (each.encode(token, add_special_tokens=False).ids[0] for each in (family.tokenizer, known))
+        embedding, earlier = (each.get_input_embeddings().weight for each in (model, served))
+        assert torch.equal(embedding[number], earlier[before])
+    assert torch.equal(model.model.vision_tower.state_dict()[PROBE], served.model.vision_tower.state_dict()[PROBE])
