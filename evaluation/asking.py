@@ -7,7 +7,7 @@ from typing import Any
 from openai import APIError, APIStatusError, AsyncOpenAI
 from tqdm import tqdm
 
-from evaluation.cell import UNPRUNED, Cell
+from evaluation.cell import Cell
 from evaluation.failure import EvaluationError
 from evaluation.journal import Answer, Journal, key_of, time_key
 from evaluation.sample import MAX_TOKENS, Sample
@@ -89,8 +89,8 @@ def read(completion: Any, cell: Cell) -> dict[str, Any]:
     visual = getattr(completion.usage, "visual_tokens", None)
     if visual is None:
         raise EvaluationError("the answer has no usage.visual_tokens; is it gprune-serve that answers?")
-    method = UNPRUNED if cell.method == UNPRUNED else visual["method"]
-    if (method, visual["prune_ratio"]) != (cell.method, cell.ratio):
+    pruned = {"prune_ratio": visual["prune_ratio"], "prune_method": visual["method"]}
+    if not cell.fields.items() <= pruned.items():
         raise EvaluationError(f"asked for {cell}, and the server pruned otherwise: {visual}")
     text, prompt_tokens = completion.choices[0].message.content or "", completion.usage.prompt_tokens
     return {"text": text, "prompt_tokens": prompt_tokens, "visual_tokens": visual["kept"]}

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+DOWNSAMPLE = "downsample"
+"""Name of the method that prunes nothing, and sends a smaller picture."""
 UNPRUNED = "none"
 """Name of the method at ratio 0, where there is nothing to select and all methods are one."""
 METHODS = ("random", "grid", "l2norm", "gprune", "gprune-nms", "tome", "divprune", "visionzip", "scope")
@@ -22,8 +24,9 @@ class Cell:
     @property
     def fields(self) -> dict[str, Any]:
         """What a request says of pruning."""
-        named = {} if self.method == UNPRUNED else {"prune_method": self.method}
-        return {"prune_ratio": self.ratio, **named}
+        if self.method in (UNPRUNED, DOWNSAMPLE):
+            return {"prune_ratio": 0.0}
+        return {"prune_ratio": self.ratio, "prune_method": self.method}
 
     def __str__(self) -> str:
         return f"{self.method} {self.ratio:.0%}"

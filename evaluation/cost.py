@@ -1,6 +1,5 @@
 """What measured questions cost the model that answered them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,9 +50,9 @@ class CostModel:
             return fastv_flops(shape, plan, answer.visual_tokens, other)
         return shape.true_flops(answer.visual_tokens, other, plan.units, plan.structural)
 
-    def mean_flops(self, samples: Sequence[Sample], measurement: Measurement) -> float:
+    def mean_flops(self, measurement: Measurement) -> float:
         """The mean over the questions of a measurement."""
-        costs = [self.flops(*pair) for pair in zip(samples, measurement.answers, strict=True)]
+        costs = [self.flops(*pair) for pair in zip(measurement.samples, measurement.answers, strict=True)]
         return sum(costs) / len(costs)
 
 

@@ -29,35 +29,41 @@ class Measurement:
     """A cell, measured.
 
     Attributes:
+        samples: the questions.
         answers: one to each question, in the order of the questions.
         samples_per_second: how fast they came, with `in_flight` questions at a time; None where that is not known.
     """
 
     cell: Cell
+    samples: Sequence[Sample]
     answers: list[Answer]
     samples_per_second: float | None
     in_flight: int
 
 
 def measure(
-    respondent: Respondent, cells: Sequence[Cell], samples: Sequence[Sample], journal: Journal, in_flight: int
+    respondent: Respondent, questions: Mapping[Cell, Sequence[Sample]], journal: Journal, in_flight: int
 ) -> list[Measurement]:
-    """Ask every question under every cell, but for those that the journal knows the answer to.
+    """Ask the questions of each cell, but for those that the journal knows the answer to.
 
     Raises:
         EvaluationError: a question could not be answered. What was answered before is in the journal.
     """
     name = respondent.fingerprint
-    unknown = {cell: [sample for sample in samples if key_of(name, cell, sample) not in journal] for cell in cells}
-    questions = {cell: missing for cell, missing in unknown.items() if missing}
-    if questions:
-        respondent.answer(questions, journal, in_flight)
+    unknown = {
+        cell: [sample for sample in samples if key_of(name, cell, sample) not in journal]
+        for cell, samples in questions.items()
+    }
+    missing = {cell: samples for cell, samples in unknown.items() if samples}
+    if missing:
+        respondent.answer(missing, journal, in_flight)
     return [
         Measurement(
             cell=cell,
+            samples=samples,
             answers=[journal[key_of(name, cell, sample)] for sample in samples],
             samples_per_second=journal.samples_per_second(time_key(name, cell, in_flight)),
             in_flight=in_flight,
         )
-        for cell in cells
+        for cell, samples in questions.items()
     ]

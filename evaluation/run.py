@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.arguments import QUICK_SCENES, service_of
-from evaluation.cell import Cell
+from evaluation.cell import DOWNSAMPLE, Cell
 from evaluation.cost import FASTV, CostModel
+from evaluation.downsampling import downsampled, token_count
 from evaluation.files import write_json, write_text
 from evaluation.journal import Journal
 from evaluation.measurement import Measurement, measure
@@ -27,14 +28,21 @@ class Run:
     def measure(self, cells: Sequence[Cell], settings: Mapping[str, str] | None = None) -> list[Measurement]:
         """Ask all questions under each cell, of a server with the given settings."""
         service = service_of(self._arguments, settings)
-        return measure(service, cells, self.samples, self._journal, self._arguments.concurrency)
+        questions = {cell: self._samples_of(cell, service.checkpoint) for cell in cells}
+        return measure(service, questions, self._journal, self._arguments.concurrency)
+
+    def _samples_of(self, cell: Cell, checkpoint: str) -> Sequence[Sample]:
+        if cell.method != DOWNSAMPLE:
+            return self.samples
+        return downsampled(self.samples, cell.ratio, token_count(checkpoint))
 
     def measure_fastv(self, ratios: Sequence[float]) -> list[Measurement]:
         """Ask all questions of FastV, offline."""
         from evaluation.baseline import Baseline
 
         baseline = Baseline(service_of(self._arguments).checkpoint)
-        return measure(baseline, [Cell(FASTV, ratio) for ratio in ratios], self.samples, self._journal, in_flight=1)
+        questions = {Cell(FASTV, ratio): self.samples for ratio in ratios}
+        return measure(baseline, questions, self._journal, in_flight=1)
 
     def write(
         self, name: str, measurements: Sequence[Measurement], labels: Sequence[Mapping[str, str]] | None = None
@@ -43,7 +51,7 @@ class Run:
         costs = CostModel.of(service_of(self._arguments).checkpoint)
         report: list[dict[str, Any]] = []
         for measurement, label in zip(measurements, labels or [{}] * len(measurements), strict=True):
-            flops = costs.mean_flops(self.samples, measurement) if costs else None
+            flops = costs.mean_flops(measurement) if costs else None
             report += rows(measurement, flops, **label)
         write_json(self._arguments.output / f"{name}.json", report)
 

@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> None:
     journal, rows = Journal(arguments.output), []
     with service_of(arguments, SETTINGS).running() as url, VerdictReader(url) as reader:
         for cell in cells_of(arguments.methods, arguments.ratios):
-            (measured,) = measure(running_service(url), [cell], samples, journal, arguments.concurrency)
+            (measured,) = measure(running_service(url), {cell: samples}, journal, arguments.concurrency)
             rows.append(_row(measured, reader.read(len(samples) + len(samples[:WARM_UP]))))
     write_json(arguments.output / "shadow.json", rows)
     questions.publish("shadow", _table(rows))

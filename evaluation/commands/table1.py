@@ -1,14 +1,15 @@
 """Table 1: every method at every ratio, task by task.
 
 Writes table1.json and table1.md. FastV drops tokens inside the language model, behind its second layer. An engine with
-a paged KV cache cannot do that, so no server offers it; --fastv measures it offline, in Transformers.
+a paged KV cache cannot do that, so no server offers it; --fastv measures it offline, in Transformers. The method
+downsample is no pruning at all: it sends a smaller picture, of as few tokens where there is one.
 """
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from evaluation.arguments import add_cells
-from evaluation.cell import METHODS, cells_of
+from evaluation.cell import DOWNSAMPLE, METHODS, cells_of
 from evaluation.comparison import comparisons
 from evaluation.markdown import table
 from evaluation.measurement import Measurement
@@ -17,7 +18,7 @@ from evaluation.run import Run
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_cells(parser, METHODS)
+    add_cells(parser, (*METHODS, DOWNSAMPLE))
     parser.add_argument("--fastv", action="store_true", help="measure FastV too, offline and one question at a time")
 
 

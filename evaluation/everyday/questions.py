@@ -22,19 +22,24 @@ def _sign(scene: Scene, source: random.Random) -> Question | None:
     return Question("reading", "What does the sign say?", scene.signs[0].word) if scene.signs else None
 
 
-def _line(scene: Scene, source: random.Random) -> Question | None:
-    line = source.choice([sign for sign in scene.signs if not sign.word.isdigit()])
-    return Question("reading", f"What does line {line.owner} say?", line.word)
+def read_all(scene: Scene) -> list[Question]:
+    """A question for each line of a page, each bar of a chart, or each row of a table."""
+    match scene.layout:
+        case "page":
+            lines = [sign for sign in scene.signs if not sign.word.isdigit()]
+            return [Question("reading", f"What does line {line.owner} say?", line.word) for line in lines]
+        case "chart":
+            return [
+                Question("value", f"What is the value of the {bar.colour} bar?", str(bar.value)) for bar in scene.bars
+            ]
+        case "table":
+            return [Question("value", f"What number is beside the {sign.owner}?", sign.word) for sign in scene.signs]
+        case _:
+            return []
 
 
-def _bar_value(scene: Scene, source: random.Random) -> Question | None:
-    bar = source.choice(scene.bars)
-    return Question("value", f"What is the value of the {bar.colour} bar?", str(bar.value))
-
-
-def _number(scene: Scene, source: random.Random) -> Question | None:
-    sign = source.choice(scene.signs)
-    return Question("value", f"What number is beside the {sign.owner}?", sign.word)
+def _reading(scene: Scene, source: random.Random) -> Question | None:
+    return source.choice(read_all(scene))
 
 
 def _object(scene: Scene, source: random.Random) -> Question | None:
@@ -93,9 +98,9 @@ def _bars(scene: Scene, source: random.Random) -> Question | None:
 
 MAKERS: dict[str, tuple[Callable[[Scene, random.Random], Question | None], ...]] = {
     "street": (_sign, _object, _object, make_relation, make_relation, _existence, _counting),
-    "page": (_line, _line, _lines),
-    "chart": (_bar_value, _bar_value, _comparison, _comparison, _bar_existence, _bars),
-    "table": (_number, _number, make_relation, make_relation, _existence),
+    "page": (_reading, _reading, _lines),
+    "chart": (_reading, _reading, _comparison, _comparison, _bar_existence, _bars),
+    "table": (_reading, _reading, make_relation, make_relation, _existence),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 Variant = Literal["released", "paper"]
-Method = Literal["gprune", "l2norm", "divprune", "tome", "visionzip"]
+Method = Literal["gprune", "gprune-nms", "l2norm", "divprune", "scope", "tome", "visionzip"]
 
 THRESHOLD = 0.5
 TEMPERATURE = 0.03
@@ -56,6 +56,7 @@ class Group:
     features: torch.Tensor  # [n, d]
     attention: torch.Tensor  # [n], of the class token or the mean of all
     keys: torch.Tensor  # [n, head_dim], mean over heads
+    columns: int = 1  # tokens in a row
 
 
 Kept = tuple[torch.Tensor, torch.Tensor]
@@ -72,6 +73,10 @@ def keep(group: Group, count: int, method: Method, variant: Variant = "released"
         return keep_dominant(group, count)
     if method == "divprune":
         index = spread(group.features, count)
+    elif method == "scope":
+        index = cover(group, count)
+    elif method == "gprune-nms":
+        index = suppress(group, count, scores(group.features, variant, threshold), threshold)
     else:
         ranked = group.features.norm(dim=-1) if method == "l2norm" else scores(group.features, variant, threshold)
         index = ranked.topk(count).indices
@@ -88,6 +93,37 @@ def spread(features: torch.Tensor, count: int) -> torch.Tensor:
         nearest = distance[chosen].min(dim=0).values
         nearest[chosen] = -1
         chosen.append(int(nearest.argmax()))
+    return torch.tensor(chosen)
+
+
+def suppress(group: Group, count: int, scored: torch.Tensor, threshold: float) -> torch.Tensor:
+    """int64 [k]: G-Prune's best, one by one, each of which takes of the scores of its look-alikes nearby."""
+    unit = torch.nn.functional.normalize(group.features.float(), dim=-1)
+    radius = max(1, math.floor(0.7 * math.sqrt(len(unit) / count)))
+    left: dict[int, float] = dict(enumerate(scored.tolist()))
+    chosen: list[int] = []
+    while len(chosen) < count:
+        best = max(left, key=lambda place: left[place])
+        chosen.append(best)
+        del left[best]
+        for place in left:
+            (row, column), (other_row, other_column) = (divmod(each, group.columns) for each in (best, place))
+            cosine = float(unit[best] @ unit[place])
+            if max(abs(row - other_row), abs(column - other_column)) <= radius and cosine >= threshold:
+                left[place] *= max(0.0, 1 - cosine)
+    return torch.tensor(chosen)
+
+
+def cover(group: Group, count: int) -> torch.Tensor:
+    """int64 [k]: SCOPE's greedy search, arXiv 2510.24214."""
+    unit = torch.nn.functional.normalize(group.features.double(), dim=-1)
+    cosine, saliency = (unit @ unit.T).clamp_min(0), group.attention.double()
+    chosen: list[int] = []
+    while len(chosen) < count:
+        covered = cosine[chosen].max(dim=0).values if chosen else torch.zeros(len(unit), dtype=torch.float64)
+        gain = (cosine - covered).clamp_min(0).sum(dim=-1) * saliency
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
     return torch.tensor(chosen)
 
 

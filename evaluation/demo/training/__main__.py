@@ -21,7 +21,7 @@ from evaluation.demo.training.decoder import Reader, reader_loss
 from evaluation.demo.training.families import FAMILIES
 from evaluation.demo.training.loop import Batch, Loss, begin_with, load_tower, made_ahead, train
 from evaluation.demo.training.tower import SupervisedTower, tower_accuracy, tower_batch, tower_loss
-from evaluation.demo.training.worlds import Everyday, Shapes, World
+from evaluation.demo.training.worlds import WORLDS, Everyday, Shapes, World
 from evaluation.everyday.studio import Studio
 from evaluation.scenes.scene import SMALL_GRIDS
 
@@ -71,6 +71,11 @@ def _world(arguments: argparse.Namespace) -> World:
     return Everyday(Studio.load(arguments.photographs, arguments.emoji).draw)
 
 
+def _name(arguments: argparse.Namespace) -> str:
+    """What a model's folders are called: after its family, or after a world beside the first."""
+    return str(arguments.family if arguments.world == "shapes" else arguments.world)
+
+
 def _train(arguments: argparse.Namespace, model: nn.Module, batch: Callable[[int], Batch], loss: Loss) -> None:
     train(
         model,
@@ -78,19 +83,18 @@ def _train(arguments: argparse.Namespace, model: nn.Module, batch: Callable[[int
         steps=arguments.steps,
         batches=lambda steps: made_ahead(batch, steps, arguments.workers),
         loss=loss,
-        checkpoint=arguments.folder / arguments.family / f"{arguments.stage}.pt",
+        checkpoint=arguments.folder / _name(arguments) / f"{arguments.stage}.pt",
         device=arguments.device,
     )
 
 
 def write_model(arguments: argparse.Namespace) -> None:
     """Write what was trained as a checkpoint to serve."""
-    world = _world(arguments)
-    family = FAMILIES[arguments.family](world.texts)
+    family = FAMILIES[arguments.family](WORLDS[arguments.world].texts)
     reader = Reader(family, family.build_model())
-    checkpoint = arguments.folder / arguments.family / "reader.pt"
+    checkpoint = arguments.folder / _name(arguments) / "reader.pt"
     reader.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["model"])
-    family.save(reader.model, arguments.output or MODELS / arguments.family)
+    family.save(reader.model, arguments.output or MODELS / _name(arguments))
 
 
 def main() -> None:
@@ -127,7 +131,7 @@ def _stage(
     stage: argparse.ArgumentParser = stages.add_parser(name, help=run.__doc__)
     stage.set_defaults(run=run, **defaults)
     stage.add_argument("--family", choices=FAMILIES, default="llava")
-    stage.add_argument("--world", choices=("shapes", "everyday"), default="shapes")
+    stage.add_argument("--world", choices=WORLDS, default="shapes", help="what to train on")
     stage.add_argument("--photographs", type=Path, metavar="FOLDER", help="backgrounds of everyday scenes")
     stage.add_argument("--emoji", type=Path, metavar="FONT", help="what draws the pictograms of everyday scenes")
     stage.add_argument("--folder", type=Path, default=FOLDER, help="where checkpoints and logs are")

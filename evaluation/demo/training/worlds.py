@@ -2,13 +2,13 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from PIL import Image
 
 from evaluation.demo.training.relations import locate, relate
-from evaluation.everyday.questions import all_everyday_texts, make_everyday_questions
+from evaluation.everyday.questions import all_everyday_texts, make_everyday_questions, read_all
 from evaluation.everyday.scene import make_everyday
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.questions import Question, all_texts, make_questions, spell
@@ -65,7 +65,7 @@ class Shapes(World):
 
 
 class Everyday(World):
-    """The scenes of `evaluation.everyday`, with more questions about places and relations."""
+    """The scenes of `evaluation.everyday`, with more questions about what is to be read, places and relations."""
 
     texts: ClassVar[Sequence[str]] = [*all_texts(), *all_everyday_texts()]
 
@@ -84,4 +84,7 @@ class Everyday(World):
     def questions(self, scene: Scene, rounds: int) -> list[Question]:
         asked = [question for number in range(rounds) for question in make_everyday_questions(scene, number)]
         related = [*locate(scene), *relate(scene)] if scene.layout == "street" else []
-        return [*asked, *related]
+        return [*asked, *read_all(scene), *related]
+
+
+WORLDS: Mapping[str, type[World]] = {"shapes": Shapes, "everyday": Everyday}

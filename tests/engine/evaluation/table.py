@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation.cell import UNPRUNED
 from evaluation.figures.curves import pooled
-from evaluation.scenes.questions import FAMILIES, TASKS
+from evaluation.scenes.questions import FAMILIES, MAKERS
 from tests.engine.evaluation.floors import AT_RATIO_ZERO, GPRUNE_NOT_BELOW_RANDOM
 
 Rows = list[dict[str, Any]]
@@ -33,7 +33,7 @@ class Table:
     def check_that_every_cell_has_the_same_questions(self) -> None:
         cells = [(UNPRUNED, 0.0), *((method, ratio) for method in self.methods for ratio in self.ratios)]
         assert [(row["method"], row["ratio"], row["task"]) for row in self.rows] == [
-            (*cell, task) for cell in cells for task in TASKS
+            (*cell, task) for cell in cells for task in MAKERS
         ]
         questions = {row["task"]: row["questions"] for row in self.of(UNPRUNED, 0.0)}
         assert all(row["questions"] == questions[row["task"]] > 0 for row in self.rows)

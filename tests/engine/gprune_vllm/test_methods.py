@@ -13,7 +13,7 @@ from tests.support.oracle_methods import Method
 from tests.support.questions import Answer, ask, same
 from tests.support.servers import Server
 
-METHODS = pytest.mark.parametrize("method", ["l2norm", "divprune", "tome", "visionzip"])
+METHODS = pytest.mark.parametrize("method", ["l2norm", "divprune", "tome", "visionzip", "gprune-nms", "scope"])
 IMAGES = {
     "photo": [photos.china()],
     "tall": [photos.generated(100, 300)],

@@ -53,13 +53,14 @@ class LlavaNextOracle(Oracle):
         tower_base, tower_grid = self._tower(pixels, size)
         height, width = tower_grid[0].shape[:2]
         groups, kept = [tower_base, [values.flatten(0, 1) for values in tower_grid]], []  # [n, ...] each
-        for (features, attention, keys), count in zip(
-            groups, shares(len(groups[0][0]), height * width, *amount), strict=True
+        columns = self.config.vision_config.image_size // self.config.vision_config.patch_size, width
+        for (features, attention, keys), count, across in zip(
+            groups, shares(len(groups[0][0]), height * width, *amount), columns, strict=True
         ):
             if stage == "projector":
-                kept.append(keep(Group(project(features), attention[:, 0], keys), count, *how))
+                kept.append(keep(Group(project(features), attention[:, 0], keys, across), count, *how))
             else:
-                index, features = keep(Group(features, attention[:, 0], keys), count, *how)
+                index, features = keep(Group(features, attention[:, 0], keys, across), count, *how)
                 kept.append((index, project(features)))
         (kept_base, base), (kept_cells, cells) = kept
         newline = self.model.model.image_newline

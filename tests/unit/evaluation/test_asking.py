@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from evaluation.asking import read, request
-from evaluation.cell import UNPRUNED, Cell
+from evaluation.cell import DOWNSAMPLE, UNPRUNED, Cell
 from evaluation.failure import EvaluationError
 from evaluation.sample import load_samples
 
@@ -24,6 +24,7 @@ def test_an_answer_says_what_was_kept() -> None:
     assert read(answered, PRUNED) == {"text": "yes", "prompt_tokens": 100, "visual_tokens": 40}
     default = completion({"method": "divprune", "prune_ratio": 0.0, "kept": 80})
     assert read(default, Cell(UNPRUNED, 0.0))["visual_tokens"] == 80
+    assert read(default, Cell(DOWNSAMPLE, 0.5))["visual_tokens"] == 80
 
 
 @pytest.mark.parametrize(
@@ -42,5 +43,6 @@ def test_an_answer_to_something_else_is_an_error(visual_tokens: dict[str, Any] |
 def test_a_request_says_how_to_prune() -> None:
     sample = load_samples(1)[0]
     assert request("model", PRUNED, sample)["extra_body"] == {"prune_ratio": 0.5, "prune_method": "gprune"}
-    assert request("model", Cell(UNPRUNED, 0.0), sample)["extra_body"] == {"prune_ratio": 0.0}
+    for unpruned in (Cell(UNPRUNED, 0.0), Cell(DOWNSAMPLE, 0.5)):
+        assert request("model", unpruned, sample)["extra_body"] == {"prune_ratio": 0.0}
     assert sample.question in str(request("model", PRUNED, sample)["messages"])

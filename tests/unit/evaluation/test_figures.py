@@ -46,7 +46,7 @@ def model(checkpoint: Path) -> OfflineModel:
 
 
 def test_all_figures_are_made(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "gallery", lambda: {"wide": generated(200, 80)})
+    monkeypatch.setattr(gallery, "gallery", lambda world: {"wide": generated(200, 80)})
     monkeypatch.setattr(figures, "METHODS", ("gprune", "tome"))
     monkeypatch.setattr(figures, "RATIOS", (0.7,))
     monkeypatch.setattr("evaluation.figures.canvas.DPI", 40)

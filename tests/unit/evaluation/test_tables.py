@@ -29,7 +29,7 @@ def measurement(method: str, ratio: float, right: Mapping[str, Sequence[bool]]) 
         for task, series in right.items()
         for number, is_right in enumerate(series)
     ]
-    return Measurement(Cell(method, ratio), answers, 12.5, 8)
+    return Measurement(Cell(method, ratio), [], answers, 12.5, 8)
 
 
 FULL = measurement(UNPRUNED, 0.0, {"reading": [True] * 4, "spelling": [True] * 4, "existence": [True, True]})
