@@ -1,11 +1,15 @@
 """The objectives that the alerts guard, from the same recording rules: deploy/prometheus/rules."""
 
 from deploy.grafana.board import Rows
-from deploy.grafana.panels import lines, number
+from deploy.grafana.panels import lines, number, red_above, red_below
 from deploy.grafana.queries import rate, select
 
 LATE_BUDGET = 0.01
 """Share of first tokens that may be late, as in the alerts of the rules."""
+FAST, SLOW = 14.4, 6.0
+"""Burn rates over 1 and 6 hours above which the alerts fire."""
+ERROR_BUDGET = 0.05
+"""Share of answers that may be server errors before an alert fires."""
 
 
 def objectives() -> Rows:
@@ -19,7 +23,7 @@ def objectives() -> Rows:
                 "percentunit",
                 f"1 - max({select('job:gprune_first_token_late:ratio_rate6h')})",
                 width=6,
-            ),
+            ).thresholds(red_below(1 - LATE_BUDGET)),
             number(
                 "Burn rate, 1 hour",
                 "How many times faster than the objective admits first tokens are late. Above 14.4 "
@@ -27,7 +31,7 @@ def objectives() -> Rows:
                 "x",
                 _burn_rate("1h"),
                 width=6,
-            ),
+            ).thresholds(red_above(FAST)),
             number(
                 "Burn rate, 6 hours",
                 "How many times faster than the objective admits first tokens are late. Above 6 "
@@ -35,14 +39,14 @@ def objectives() -> Rows:
                 "x",
                 _burn_rate("6h"),
                 width=6,
-            ),
+            ).thresholds(red_above(SLOW)),
             number(
                 "Answers without server error",
                 "Share of answers over 5 minutes. Below 95 % GPruneErrorRateHigh fires. Rejections do not count.",
                 "percentunit",
                 f"1 - max({select('job:gprune_server_errors:ratio_rate5m')})",
                 width=6,
-            ),
+            ).thresholds(red_below(1 - ERROR_BUDGET)),
             lines(
                 "Burn rate",
                 "How many times faster than the objective admits first tokens are late, over four windows. The alerts "

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common, heatmap, prometheus, stat, table, timeseries
-from grafana_foundation_sdk.builders.dashboard import FieldColor
+from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
     LegendDisplayMode,
@@ -19,6 +19,8 @@ from grafana_foundation_sdk.models.dashboard import (
     FieldColorModeId,
     SpecialValueMap,
     SpecialValueMatch,
+    Threshold,
+    ThresholdsMode,
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
@@ -59,6 +61,16 @@ def number(title: str, description: str, unit: str, expression: str, width: int 
     return panel.with_target(_query(expression, 0).instant())
 
 
+def red_above(bound: float) -> ThresholdsConfig:
+    """Colours of a number that is to stay below a bound."""
+    return _coloured(Threshold(color="green"), Threshold(bound, "red"))
+
+
+def red_below(bound: float) -> ThresholdsConfig:
+    """Colours of a number that is to reach a bound."""
+    return _coloured(Threshold(color="red"), Threshold(bound, "green"))
+
+
 def density(title: str, description: str, unit: str, expression: str, width: int = 12) -> heatmap.Panel:
     """A histogram over time; the expression is summed by `le`."""
     panel = _described(heatmap.Panel(), title, description, "short", width, height=8)
@@ -73,6 +85,10 @@ def listing(title: str, description: str, expression: str, hidden: list[str]) ->
     columns = {"excludeByName": dict.fromkeys([*hidden, "Time", "Value", "__name__"], True)}
     panel.with_transformation(DataTransformerConfig(id_val="organize", options=columns))
     return panel.with_target(_query(expression, 0).instant().format(PromQueryFormat.TABLE))
+
+
+def _coloured(*steps: Threshold) -> ThresholdsConfig:
+    return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([*steps])
 
 
 def _described(panel: AnyPanel, title: str, description: str, unit: str, width: int, height: int) -> AnyPanel:
@@ -91,6 +107,6 @@ def _legend() -> common.VizLegendOptions:
 
 
 def _no_traffic() -> SpecialValueMap:
-    """Says so where there is nothing to divide by."""
-    result = ValueMappingResult(text="No traffic")
+    """Says so where there is nothing to divide by, in no colour of an objective."""
+    result = ValueMappingResult(text="No traffic", color="text")
     return SpecialValueMap(options=DashboardSpecialValueMapOptions(match=SpecialValueMatch.NA_N, result=result))

@@ -1,5 +1,6 @@
 """Changes to vLLM's configuration, and refusals at start-up."""
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
@@ -20,6 +21,8 @@ WORKER_EXTENSION = "gprune_vllm.adapter.inspection.InspectingWorker"
 ENCODER_CACHE_MANAGER = "gprune_vllm.adapter.encoder_budget.TowerBudget"
 SETTINGS_ATTRIBUTE = "gprune_settings"
 """Attribute of the HF configuration that carries the settings from the API process into every other process."""
+BATCH_RUNNERS = ("vllm.entrypoints.launchers.run_batch", "__main__")
+"""Names of the module of `vllm run-batch`, which is a script too (vLLM 0.32 and 0.33)."""
 
 # Flags that set the default of a request's field. A server has no default budget.
 _FLAGS_INSTEAD = {
@@ -43,6 +46,7 @@ class PruningConfig(VerifyAndUpdateConfig):
     - holds each step to the tower work whose memory was profiled, unless the operator names another encoder cache
       manager;
     - lets signals end a server while it starts, from here on;
+    - has the batch runner, for which vLLM has no hook, read pruning fields;
     - refuses what cannot work, by name and with the way out.
 
     Attributes:
@@ -62,6 +66,7 @@ class PruningConfig(VerifyAndUpdateConfig):
     @classmethod
     def verify_and_update_model_config(cls, model_config: "ModelConfig") -> None:
         exit_while_starting()
+        _read_batch_files()
         cls.upstream.verify_and_update_model_config(model_config)
         family = family_of(cls.architecture)
         settings = PruneSettings.load().with_methods(_methods_of(family)).with_threshold(family.threshold)
@@ -91,6 +96,15 @@ class PruningConfig(VerifyAndUpdateConfig):
 def settings_of(hf_config: Any) -> PruneSettings:
     """Return the settings that `PruningConfig` stored on an HF configuration."""
     return PruneSettings(**getattr(hf_config, SETTINGS_ATTRIBUTE))
+
+
+def _read_batch_files() -> None:
+    """Have the lines of a batch file read with pruning fields, if this process runs one."""
+    for runner in map(sys.modules.get, BATCH_RUNNERS):
+        if hasattr(runner, "BatchRequestInput"):
+            from gprune_vllm.batch_file import BatchFileRequest
+
+            runner.ChatCompletionRequest = BatchFileRequest  # type: ignore[union-attr]
 
 
 def _methods_of(family: "Family") -> list[str]:

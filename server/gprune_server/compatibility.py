@@ -23,10 +23,13 @@ __all__ = [
     "cli_env_setup",
     "decoding_options",
     "make_arg_parser",
+    "over_budget",
     "renderer_options",
     "resolve_default_chat_template_kwargs",
     "validate_parsed_serve_args",
 ]
+
+DECODED_BYTES = "VLLM_MAX_MEDIA_REQUEST_DECODE_BYTES"
 
 
 def renderer_options(args: Namespace) -> dict[str, Any]:
@@ -37,6 +40,19 @@ def renderer_options(args: Namespace) -> dict[str, Any]:
 def decoding_options(connector: Any) -> dict[str, Any]:
     """Arguments of `ImageMediaIO` that vLLM 0.32 does not have: the bytes that one request may decode to."""
     return given(connector, "decoded_budget")
+
+
+def over_budget(error: Exception) -> str | None:
+    """Return what to tell a client whose request decodes to more bytes than vLLM 0.33 permits; None for other errors.
+
+    vLLM raises a ValueError that names the variable, as for a file that it cannot read.
+    """
+    if DECODED_BYTES not in str(error):
+        return None
+    return (
+        f"The request's images and videos have more bytes, decoded, than this server permits ({DECODED_BYTES}). "
+        "Send fewer or smaller ones."
+    )
 
 
 def given(holder: object, name: str) -> dict[str, Any]:

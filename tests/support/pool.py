@@ -1,12 +1,14 @@
 """The servers that tests share, by name. Starting one takes longer than most tests."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copy
 
 from evaluation.demo import MODELS
+from tests.support.adapter import adapt
 from tests.support.questions import SHADOW_FRACTION
 from tests.support.servers import API_KEY, ONE_PROCESS, STOCK_SERVE, Recipe, Server
 
@@ -17,6 +19,15 @@ KEY = ("--api-key", API_KEY)
 TENANTS = ("--prune-config", str(Path(__file__).parent / "tenants.yaml"))
 SHADOW = ("--prune-shadow-fraction", str(SHADOW_FRACTION))
 """So small a share that only requests with the id of `questions.chosen_id` are judged."""
+
+LEAST_AGREEMENT = 0.9
+ADAPTER, ADAPTED = "tiny-adapter", "language_model.model.layers.1.mlp.down_proj"
+"""An adapter that the server `LIMITED` serves, and the module that it changes."""
+IMPATIENT = (
+    *(sys.executable, "-c"),
+    "from gprune_server import serve; from gprune_server.shadow import ceiling; ceiling.HOLD = 1.0; serve.main()",
+)
+"""`gprune-serve`, whose ratio may rise a second after agreement lowered it, and not ten minutes after that."""
 
 PAGE = "https://page.example"
 """A page of another origin, which may ask the server `LIMITED`."""
@@ -45,16 +56,18 @@ RECIPES: Mapping[str, Recipe] = {
         STOCK_SERVE,
         {"VLLM_PLUGINS": "gprune", "GPRUNE_MAX_REQUEST_BYTES": "100000", "GPRUNE_MAX_IMAGE_PIXELS": "5000"},
     ),
-    # All that an operator can set about ratios and methods, in flags, headers and the file `CONFIG`, with traces
-    # exported at once.
+    # All that an operator can set about ratios and methods, in flags, headers and the file `CONFIG`, with an adapter,
+    # answers that are judged and limit the default ratio, and traces exported at once.
     LIMITED: Recipe(
         (
             *(*ONE_PROCESS, "--default-prune-ratio", "0.5", "--prune-method", "random"),
             *("--prune-methods", "tome", "--trust-request-mm-kwargs", "--prune-access-log"),
             *("--max-num-batched-tokens", "256", "--prune-headers", "--tenant-header", "X-Tenant"),
             *("--allowed-origins", json.dumps([PAGE]), "--allowed-headers", '["Content-Type"]'),
+            *(*SHADOW, "--min-agreement", str(LEAST_AGREEMENT), "--enable-lora"),
         ),
-        environment={"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
+        IMPATIENT,
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "100"},
     ),
     # A server that computes two requests at once, lets six more wait, and prunes more the more wait.
     SMALL: Recipe(
@@ -96,7 +109,8 @@ class ServerPool:
             self._stop({*self._running} - {DEFAULT})
             recipe = RECIPES[name]
             if name == LIMITED:
-                arguments = (*arguments, "--prune-config", str(self.config))
+                adapter = adapt(self._checkpoint, ADAPTED, self._folder / ADAPTER)
+                arguments = (*arguments, "--prune-config", str(self.config), "--lora-modules", f"{ADAPTER}={adapter}")
             recipe = Recipe((*recipe.arguments, *arguments), recipe.command, recipe.environment)
             self._running[name] = recipe.start(DEMOS.get(name, self._checkpoint), self._folder / f"{name}.log")
         return self._running[name]

@@ -14,6 +14,8 @@ from tests.support.servers import MODEL, Server
 
 QUESTION = "What do you see?"
 SHADOW_FRACTION = 1e-5
+CANARY_FRACTION = 1e-5
+"""As in tenants.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ def chosen_id() -> str:
     """A `request_id` of a chat whose answer is judged by a server with `pool.SHADOW`."""
     ids = (f"judged-{number}" for number in count())
     return next(each for each in ids if is_chosen(f"chatcmpl-{each}", SHADOW_FRACTION, "shadow"))
+
+
+@cache
+def canary_id() -> str:
+    """A `request_id` on which the default server tries its canary."""
+    ids = (f"canary-{number}" for number in count())
+    return next(each for each in ids if is_chosen(each, CANARY_FRACTION, "canary"))
 
 
 def same(left: Answer, right: Answer, tolerance: float = 1e-3) -> bool:

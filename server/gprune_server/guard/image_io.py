@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 from vllm.multimodal.media import ImageMediaIO
 
+from gprune_server.compatibility import over_budget
 from gprune_server.guard.image_error import ImageError
 from gprune_server.guard.image_format import FORMATS, refusal
 from gprune_server.guard.transparency import alpha_of, prepared
@@ -53,7 +54,7 @@ class GuardedImageIO(ImageMediaIO):
         except Image.DecompressionBombError as error:
             raise ImageError("The image has too many pixels to be decoded safely. Send a smaller image.") from error
         except Exception as error:  # Pillow raises many kinds for damaged files
-            raise ImageError(refusal(data)) from error
+            raise ImageError(over_budget(error) or refusal(data)) from error
 
     def check_size(self, width: int, height: int) -> None:
         """Check the size of an image.

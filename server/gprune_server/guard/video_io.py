@@ -10,6 +10,7 @@ from vllm.multimodal.media import ImageMediaIO, VideoMediaIO
 from vllm.multimodal.video_decoders.base import VideoSourceMetadata, VideoTargetMetadata
 from vllm.multimodal.video_decoders.opencv import OpenCVVideoBackendMixin
 
+from gprune_server.compatibility import over_budget
 from gprune_server.guard.image_error import ImageError
 from gprune_server.guard.image_format import FORMATS
 from gprune_server.guard.limits import Limits
@@ -45,7 +46,7 @@ class GuardedVideoIO(VideoMediaIO):
         try:
             return super().load_bytes(data)
         except Exception as error:  # the decoders raise many kinds for damaged files
-            raise ImageError(f"The video cannot be decoded. {LOOK}", "video") from error
+            raise ImageError(over_budget(error) or f"The video cannot be decoded. {LOOK}", "video") from error
 
     def load_base64(self, media_type: str, data: str) -> Any:
         if media_type.lower() == "video/jpeg":

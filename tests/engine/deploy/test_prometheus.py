@@ -20,7 +20,7 @@ from tests.support.deploy.metric_table import rows
 from tests.support.deploy.prometheus import NAMESPACE, Prometheus, run_prometheus
 from tests.support.deploy.promql import matched_labels, metrics, without_thresholds
 from tests.support.photos import china, flower
-from tests.support.questions import ask, chosen_id, messages
+from tests.support.questions import ask, canary_id, chosen_id, messages
 from tests.support.servers import MODEL, Server
 from tests.support.waiting import wait_until
 
@@ -46,11 +46,12 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def send_traffic(server: Server) -> None:
-    """Every ratio bucket, two images, text alone, a stream, an answer that is judged, and requests that are refused."""
+    """Every ratio bucket, two images, text alone, a stream, a canary, an answer that is judged, and what is refused."""
     for ratio in (None, 0, 0.2, 0.5, 0.7, 0.9):
         ask(server, [china()], ratio, max_tokens=4)
     ask(server, [china(), flower()], 0.7, max_tokens=4)
     ask(server, [], max_tokens=4)
+    ask(server, [china()], max_tokens=4, request_id=canary_id())
     stream = server.client.chat.completions.create(
         model=MODEL, messages=messages([flower()]), max_tokens=4, stream=True, extra_body={"prune_ratio": 0.5}
     )
@@ -102,6 +103,21 @@ def test_every_panel_has_data_with_the_labels_of_its_legend(
     samples = prometheus.query(interpolate(query.expression, values))
     assert_data(samples, query.expression)
     assert all(query.legend_labels <= set(sample["metric"]) for sample in samples)
+
+
+@pytest.mark.parametrize(
+    ("panel", "label", "expected"),
+    [
+        ("overview: Prompts by source of the ratio A", "source", {"request", "default", "canary"}),
+        ("overview: Prompts by tenant and ratio A", "tenant", {"tests"}),
+        ("comparison: Judgements A", "outcome", {"judged"}),
+    ],
+)
+def test_panels_tell_apart_what_their_traffic_was(
+    panel: str, label: str, expected: set[str], prometheus: Prometheus, values: dict[str, str]
+) -> None:
+    samples = prometheus.query(interpolate(QUERIES[panel].expression, values))
+    assert expected <= {sample["metric"][label] for sample in samples if float(sample["value"][1]) > 0}
 
 
 @pytest.mark.parametrize("name", sorted(set(QUERIES) - set(ANSWERABLE)))

@@ -1,16 +1,15 @@
 """Adapters of the language model, of the tower and of the projector work on pruned images."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from vllm.lora.request import LoRARequest
 
 from tests.support import photos
+from tests.support.adapter import ALPHA, RANK, Factors, random_factors, write_adapter
 from tests.support.agreement import NOISE
 from tests.support.engine import Engine, engine
 from tests.support.families import FamilyUnderTest
@@ -19,40 +18,27 @@ from tests.support.questions import QUESTION
 
 pytestmark = pytest.mark.xdist_group("engines")
 
-RANK, ALPHA = 4, 8
 IMAGES = [photos.china(), photos.generated(100, 300)]
 
 
 @pytest.fixture(scope="module")
-def adapted(family: FamilyUnderTest, model: Path) -> tuple[Oracle, dict[str, torch.Tensor]]:
-    """The oracle with an adapter merged into its weights, and the adapter as PEFT saves it."""
+def adapted(family: FamilyUnderTest, model: Path) -> tuple[Oracle, dict[str, Factors]]:
+    """The oracle with an adapter merged into its weights, and the adapter by the published names of its modules."""
     if not family.adapted:
         pytest.skip("no adapter for this family")
     oracle, adapter = family.oracle(model), {}
     generator = torch.Generator().manual_seed(0)
     for name, published in family.adapted.items():
         weight = oracle.model.get_parameter(f"{name}.weight")
-        down = torch.randn(RANK, weight.shape[1], generator=generator) * 0.1
-        up = torch.randn(weight.shape[0], RANK, generator=generator) * 0.1
+        down, up = adapter[published] = random_factors(*weight.shape, generator)
         weight.data += ALPHA / RANK * up @ down
-        adapter |= {
-            f"base_model.model.{published}.lora_A.weight": down,
-            f"base_model.model.{published}.lora_B.weight": up,
-        }
     return oracle, adapter
 
 
 @pytest.fixture(scope="module")
-def adapter(
-    adapted: tuple[Oracle, dict[str, torch.Tensor]], family: FamilyUnderTest, tmp_path_factory: pytest.TempPathFactory
-) -> LoRARequest:
+def adapter(adapted: tuple[Oracle, dict[str, Factors]], tmp_path_factory: pytest.TempPathFactory) -> LoRARequest:
     """The adapter in a folder, as a request names it."""
-    folder = tmp_path_factory.mktemp("adapter")
-    targets = sorted({name.rpartition(".")[2] for name in family.adapted})
-    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "target_modules": targets, "bias": "none"}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    save_file(adapted[1], folder / "adapter_model.safetensors")
-    return LoRARequest("adapter", 1, str(folder))
+    return LoRARequest("adapter", 1, str(write_adapter(tmp_path_factory.mktemp("adapter"), adapted[1])))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +52,7 @@ def adapter_engine(adapted: object, model: Path) -> Iterator[Engine]:
 def test_adapter_equals_merged_weights(
     adapter_engine: Engine,
     adapter: LoRARequest,
-    adapted: tuple[Oracle, dict[str, torch.Tensor]],
+    adapted: tuple[Oracle, dict[str, Factors]],
     images: list[Image.Image],
     ratio: float,
 ) -> None:

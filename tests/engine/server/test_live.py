@@ -8,6 +8,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.support import pool
 from tests.support.photos import generated
 from tests.support.questions import messages
 from tests.support.servers import MODEL, Server
@@ -48,15 +49,18 @@ def config(limited_server: Server, limited_config: Path) -> Iterator[Path]:
 
 def test_a_limit_and_presets_change_without_a_restart(limited_server: Server, config: Path) -> None:
     assert chat(limited_server, prune_ratio=0.7).status_code == 200
-    put(limited_server, config, max_prune_ratio=0.6, presets={"tiny-new": {"prune_ratio": 0.2}})
+    presets = {"tiny-new": {"prune_ratio": 0.2}, "adapted-new": {"prune_ratio": 0.3, "model": pool.ADAPTER}}
+    put(limited_server, config, max_prune_ratio=0.6, presets=presets)
     refused = chat(limited_server, prune_ratio=0.7)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "prune_ratio")
     assert "0.6" in refused.json()["error"]["message"]
     budget = chat(limited_server, visual_token_budget=1)
     assert (budget.status_code, budget.json()["error"]["param"]) == (400, "visual_token_budget")
     assert visual(chat(limited_server, model="tiny-new"))["prune_ratio"] == 0.2
-    assert chat(limited_server, model="tiny-fast").status_code == 404
-    assert [model.id for model in limited_server.client.models.list()] == [MODEL, "tiny-new"]
+    assert visual(chat(limited_server, model="adapted-new"))["prune_ratio"] == 0.3
+    assert {chat(limited_server, model=gone).status_code for gone in ("tiny-fast", "tiny-adapted")} == {404}
+    listed = [model.id for model in limited_server.client.models.list()]
+    assert listed == [MODEL, "tiny-new", pool.ADAPTER, "adapted-new"]
     assert limited_server.metrics()["gprune_max_prune_ratio"] == 0.6
     choices = limited_server.http.get("/v1/visual_tokens").json()
     assert choices["max_prune_ratio"] == 0.6

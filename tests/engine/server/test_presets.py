@@ -27,7 +27,8 @@ def pruning(response: Any) -> tuple[float, str]:
 
 
 def test_presets_are_listed(limited_server: Server) -> None:
-    assert [model.id for model in limited_server.client.models.list()] == [MODEL, "tiny-fast", "tiny-whole"]
+    listed = [model.id for model in limited_server.client.models.list()]
+    assert listed == [MODEL, "tiny-fast", "tiny-whole", pool.ADAPTER, "tiny-adapted"]
     assert limited_server.client.models.retrieve("tiny-fast").id == "tiny-fast"
 
 
@@ -38,6 +39,8 @@ def test_presets_are_listed(limited_server: Server) -> None:
         ("tiny-fast", {"prune_ratio": 0.2}, (0.2, "tome")),
         ("tiny-fast", {"prune_method": "random"}, (0.7, "random")),
         ("tiny-whole", {}, (0, "random")),
+        ("tiny-adapted", {}, (0.7, "random")),
+        ("tiny-adapted", {"prune_ratio": 0.2}, (0.2, "random")),
         (MODEL, {}, (0.5, "random")),
     ],
 )
@@ -49,6 +52,12 @@ def test_a_preset_gives_what_the_body_leaves_out(
 
 def test_a_preset_answers_as_its_fields_do(limited_server: Server) -> None:
     assert ask(limited_server, [PHOTO], model="tiny-fast") == ask(limited_server, [PHOTO], 0.7, prune_method="tome")
+
+
+def test_a_preset_of_an_adapter_answers_as_the_adapter_does(limited_server: Server) -> None:
+    adapted = ask(limited_server, [PHOTO], model="tiny-adapted")
+    assert adapted == ask(limited_server, [PHOTO], 0.7, model=pool.ADAPTER)
+    assert adapted.token_ids != ask(limited_server, [PHOTO], 0.7).token_ids
 
 
 def test_anthropics_clients_are_pruned_by_a_presets_name(limited_server: Server) -> None:

@@ -72,6 +72,7 @@ def test_items_of_agents_are_those_that_they_stand_for(server: Server, agents: l
         [{"role": "user"}],
         [{"role": "user", "content": [{"type": "input_image", "file_id": "a"}]}],
         [{"role": "user", "content": [{"type": "input_image", "image_url": None}]}],
+        [USER, CALL, {"role": "tool", "content": [IMAGE], "tool_call_id": "a"}],
     ],
 )
 def test_other_items_are_refused_briefly(server: Server, items: list[Any]) -> None:
@@ -94,3 +95,8 @@ def test_responses_of_the_background_tell_what_was_pruned(server: Server, stream
     wait_until(lambda: read().json()["status"] not in ("queued", "in_progress"))
     assert read().json()["usage"]["visual_tokens"] == expected
     assert not stream or '"visual_tokens":{"input":' in read("?stream=true").text
+
+
+def test_a_response_of_the_background_is_refused_at_once_if_it_cannot_be_pruned_so(server: Server) -> None:
+    refused = server.post(PATH, PRUNED | {"background": True, "prune_ratio": 7})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "prune_ratio")

@@ -129,6 +129,11 @@ PRODUCTION_STACK = closed(
         tag=STRING,
         imagePullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
         routingLogic={"enum": ["roundrobin", "session", "prefixaware", "kvaware"]},
+        securityContext=POD_SECURITY,
+        containerSecurityContext=SECURITY,
+        env=ENVIRONMENT,
+        extraVolumes=VOLUMES,
+        extraVolumeMounts=MOUNTS,
     ),
 )
 

@@ -88,6 +88,28 @@ def test_every_recording_rule_of_the_objectives_is_shown() -> None:
     assert {name for name in rules("record") if re.match("job:gprune_(first|server|rejections)", name)} <= shown
 
 
+def colours(title: str) -> list[tuple[float | None, str]]:
+    """The colours of a tile, each with the value from which it holds."""
+    steps = PANELS[f"overview: {title}"]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    return [(step["value"], step["color"]) for step in steps]
+
+
+def bounds(alert: str) -> list[float]:
+    """The numbers of an alert's first comparison: what it fires above, as factors."""
+    (compared, *_) = re.findall(r"> ([\d.]+(?: \* [\d.]+)?)", rules("alert")[alert]["expr"])
+    return [float(factor) for factor in compared.split(" * ")]
+
+
+def test_tiles_of_the_objectives_turn_red_where_their_alerts_fire() -> None:
+    fast, late = bounds("GPruneFirstTokenBudgetBurnsFast")
+    slow, _ = bounds("GPruneFirstTokenBudgetBurnsSlowly")
+    (errors,) = bounds("GPruneErrorRateHigh")
+    assert colours("First tokens in time") == [(None, "red"), (1 - late, "green")]
+    assert colours("Burn rate, 1 hour") == [(None, "green"), (fast, "red")]
+    assert colours("Burn rate, 6 hours") == [(None, "green"), (slow, "red")]
+    assert colours("Answers without server error") == [(None, "red"), (1 - errors, "green")]
+
+
 def test_panels_of_a_dashboard_are_told_apart(board: dict[str, Any]) -> None:
     for key in ("id", "title"):
         values = [panel[key] for panel in board["panels"]]

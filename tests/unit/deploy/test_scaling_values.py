@@ -22,6 +22,12 @@ def load(name: str) -> Any:
     return yaml.safe_load((VALUES / f"{name}.yaml").read_text())
 
 
+def servers(name: str) -> Any:
+    """What describes servers: production-stack has a router beside them."""
+    document = load(name)
+    return document.get("servingEngineSpec", document)
+
+
 def environments(document: Any) -> Iterator[dict[str, str]]:
     """The environments of all containers in a document."""
     if isinstance(document, dict):
@@ -36,7 +42,7 @@ def environments(document: Any) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_container_loads_the_plugin_with_valid_settings(name: str) -> None:
-    found = list(environments(load(name)))
+    found = list(environments(servers(name)))
     assert found
     for environment in found:
         assert environment["VLLM_PLUGINS"] == "gprune"
@@ -92,7 +98,7 @@ def found(document: Any, key: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "kserve"])  # its template has one
 def test_containers_have_more_shared_memory_than_a_cluster_gives(name: str) -> None:
-    document = load(name)
+    document = servers(name)
     volumes = [volume for each in (*found(document, "volumes"), *found(document, "extraVolumes")) for volume in each]
     (shared, *_) = [volume for volume in volumes if volume["name"] == "shared-memory"]
     assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
@@ -119,9 +125,23 @@ def test_pods_of_kserve_are_scraped_by_the_labels_that_it_gives_them() -> None:
     assert "port" not in endpoint
 
 
-def test_production_stack_is_restricted_and_keeps_its_secrets_apart_from_those_of_the_kustomization() -> None:
+@pytest.mark.parametrize("part", ["servingEngineSpec", "routerSpec"])
+def test_pods_of_production_stack_are_restricted(part: str) -> None:
+    """As the Pod Security Standard of that name asks, and with a root that is read only."""
+    spec = load("production-stack")[part]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["containerSecurityContext"] == {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"name": "temporary", "mountPath": "/tmp"} in next(found(spec, "extraVolumeMounts"))
+
+
+def test_production_stack_keeps_its_secrets_apart_from_those_of_the_kustomization() -> None:
     engine = load("production-stack")["servingEngineSpec"]
-    assert engine["containerSecurityContext"]["runAsNonRoot"]
     secrets = set(found(engine, "secretName"))
     assert secrets == {"gprune-keys"}
     text = (VALUES / "production-stack.yaml").read_text()
