@@ -32,17 +32,21 @@ LAYOUTS = ("street", "street", "page", "chart", "table")
 MOST_LINES, MOST_ROWS = 9, 8
 
 
-def make_everyday(seed: int, split: Split = "test", *, grid: tuple[int, int] | None = None) -> Scene:
+def make_everyday(
+    seed: int, split: Split = "test", *, grid: tuple[int, int] | None = None, layout: str | None = None
+) -> Scene:
     """Make up the scene of a seed, the same in any call.
 
     Args:
         seed: any integer.
         split: scenes for training, or held out from it.
         grid: width and height of what the scene fills of the model's grid; drawn from `GRIDS` where None.
+        layout: drawn from `LAYOUTS` where None.
     """
     source = random.Random(f"everyday {split} {seed}")
     width, height = grid or source.choice(GRIDS)
-    enlargement, layout = source.choice(ENLARGEMENTS), source.choice(LAYOUTS)
+    enlargement, drawn = source.choice(ENLARGEMENTS), source.choice(LAYOUTS)
+    layout = layout or drawn
     signs, shapes, bars = MAKERS[layout](source, width, height)
     return Scene(seed, width, height, enlargement, tuple(signs), tuple(shapes), tuple(bars), layout)
 

@@ -67,7 +67,7 @@ class Conversations:
         grid = source.choice(SMALL_GRIDS if number < self.lesson.small else GRIDS)
         enlargement = source.choice(ENLARGEMENTS)
         seeds = range(number * self.lesson.scenes, (number + 1) * self.lesson.scenes)
-        scenes = [replace(self.world.scene(seed, grid), enlargement=enlargement) for seed in seeds]
+        scenes = [replace(scene, enlargement=enlargement) for scene in self.world.scenes(seeds, grid, source)]
         return self.assemble(scenes, source, relations_only=number < self.lesson.relations)
 
     def assemble(self, scenes: list[Scene], source: random.Random, *, relations_only: bool = False) -> dict[str, Any]:

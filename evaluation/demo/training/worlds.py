@@ -9,7 +9,7 @@ from PIL import Image
 
 from evaluation.demo.training.relations import locate, relate
 from evaluation.everyday.questions import all_everyday_texts, make_everyday_questions, read_all
-from evaluation.everyday.scene import make_everyday
+from evaluation.everyday.scene import LAYOUTS, make_everyday
 from evaluation.scenes.drawing import draw
 from evaluation.scenes.questions import Question, all_texts, make_questions, spell
 from evaluation.scenes.scene import Scene, make_scene
@@ -29,8 +29,8 @@ class World(ABC):
     texts: ClassVar[Sequence[str]]
 
     @abstractmethod
-    def scene(self, seed: int, grid: Grid) -> Scene:
-        """Make up a scene of the training split."""
+    def scenes(self, seeds: range, grid: Grid, source: random.Random) -> list[Scene]:
+        """Make up scenes of the training split, about which some equally long conversations are held."""
 
     @abstractmethod
     def crowded_scene(self, seed: int, grid: Grid, source: random.Random) -> Scene:
@@ -50,8 +50,8 @@ class Shapes(World):
 
     texts = all_texts()
 
-    def scene(self, seed: int, grid: Grid) -> Scene:
-        return make_scene(seed, "train", grid=grid)
+    def scenes(self, seeds: range, grid: Grid, source: random.Random) -> list[Scene]:
+        return [make_scene(seed, "train", grid=grid) for seed in seeds]
 
     def crowded_scene(self, seed: int, grid: Grid, source: random.Random) -> Scene:
         return make_scene(seed, "train", signs=source.choice(SIGNS), grid=grid)
@@ -72,11 +72,12 @@ class Everyday(World):
     def __init__(self, draw: Callable[[Scene], Image.Image]) -> None:
         self.draw_scene = draw
 
-    def scene(self, seed: int, grid: Grid) -> Scene:
-        return make_everyday(seed, "train", grid=grid)
+    def scenes(self, seeds: range, grid: Grid, source: random.Random) -> list[Scene]:
+        layout = source.choice(LAYOUTS)
+        return [make_everyday(seed, "train", grid=grid, layout=layout) for seed in seeds]
 
     def crowded_scene(self, seed: int, grid: Grid, source: random.Random) -> Scene:
-        return self.scene(seed, grid)
+        return make_everyday(seed, "train", grid=grid)
 
     def draw(self, scene: Scene) -> Image.Image:
         return self.draw_scene(scene)
