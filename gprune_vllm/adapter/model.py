@@ -162,7 +162,7 @@ class PruningModel:
         of_groups = {name: self.family.split(values, image.plan) for name, values in seen.items()}
         options = self.settings.selector_options
         with self.timer.time(device, method) if self.timer else nullcontext():
-            return select_groups(features, image.plan, method, of_groups, seed=image.seed, **options)
+            return select_groups(features, image.plan, method, of_groups, seed=image.digest, **options)
 
     def finish(self, kept: KeptTokens, structural: Tensor, layout: Layout, plan: TokenPlan) -> Tensor:
         """Lay out the embeddings of an image's kept tokens, and append their offsets where positions are original."""
