@@ -206,27 +206,28 @@ class PlannedImage:
     Attributes:
         plan: its visual tokens.
         method: index of the selection method among the server's.
-        seed: of a random selection.
+        digest: of its pixels as the tower sees them, in 63 bits. It seeds random selections, and 0 is an image's whose
+            tokens all stay.
     """
 
     plan: TokenPlan
     method: int = 0
-    seed: int = 0
+    digest: int = 0
 
     def row(self) -> list[int]:
         """Return all of it in one list."""
         plan = self.plan
         groups = [number for group in plan.groups for number in astuple(group)]
-        counts = (self.method, self.seed, plan.structural, plan.span, plan.units, len(plan.groups))
+        counts = (self.method, self.digest, plan.structural, plan.span, plan.units, len(plan.groups))
         return [*counts, *groups, *plan.geometry]
 
     @classmethod
     def of(cls, row: Sequence[int]) -> "PlannedImage":
         """Undo `row`."""
-        method, seed, structural, span, units, count, *rest = row
+        method, digest, structural, span, units, count, *rest = row
         size = len(fields(Group))
         groups = tuple(Group(*rest[place : place + size]) for place in range(0, count * size, size))
-        return cls(TokenPlan(groups, structural, span, units, tuple(rest[count * size :])), method, seed)
+        return cls(TokenPlan(groups, structural, span, units, tuple(rest[count * size :])), method, digest)
 
 
 def shortened(value: object) -> str:

@@ -109,7 +109,7 @@ class Family(ABC):
         return 1
 
     def pixels(self, modality: str, outputs: Mapping[str, Any], index: int, plan: TokenPlan) -> Tensor:
-        """Return the pixels of one image among the processor's outputs, without padding: they seed random draws."""
+        """Return the pixels of one image among the processor's outputs, without padding: their digest names it."""
         pixels: Tensor = outputs["pixel_values"][index]
         return pixels
 

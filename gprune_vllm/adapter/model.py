@@ -1,6 +1,6 @@
 """The part of a pruning model that is the same for all families."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ from vllm.distributed import get_tensor_model_parallel_rank
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from gprune_vllm.adapter.catching import caught_inputs
+from gprune_vllm.adapter.choices import MEMORY, ChoiceMemory, memory_limit
 from gprune_vllm.adapter.config import settings_of
 from gprune_vllm.adapter.drafting import drafting_state
 from gprune_vllm.adapter.family import Family, Layout
@@ -38,6 +39,7 @@ class PruningModel:
     """Mixin in front of a multimodal model of vLLM 0.32 and `SupportsMRoPE`. Changes against the model:
 
     - `embed_multimodal` drops the rows that an image's plan drops. Images without pruning are the base class's own;
+    - `load_weights` forgets the choices that the old weights made;
     - with original positions, `get_mrope_input_positions`, `embed_input_ids` and `forward` give kept tokens the
       positions they had in the unpruned sequence (see `gprune_vllm.adapter.positions`); the language model keeps
       plain RoPE;
@@ -60,16 +62,17 @@ class PruningModel:
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg]
         self.engine_config = vllm_config
-        self.prepare(vllm_config.scheduler_config.max_num_batched_tokens)
+        self.prepare(vllm_config.scheduler_config.max_num_batched_tokens, memory_limit(vllm_config))
         self.timer = _selection_timer(self.settings.methods)
 
-    def prepare(self, max_num_tokens: int) -> None:
+    def prepare(self, max_num_tokens: int, memory: int = MEMORY) -> None:
         """Make what pruning needs, once the base class's modules are there.
 
         Args:
             max_num_tokens: tokens in the largest batch.
+            memory: bytes of remembered choices, at most.
         """
-        self.settings = settings_of(self.config)
+        self.settings, self.choices = settings_of(self.config), ChoiceMemory(memory)
         self.tower_attention = self.family.attention(self) if self._needs_attention(self.settings.methods) else None
         self.offsets: PositionOffsets | None = None
         if self.settings.prune_positions == "original":
@@ -152,17 +155,22 @@ class PruningModel:
         return self.finish(KeptTokens.of(selections, layout), embeddings[layout.structural], layout, image.plan)
 
     def select(self, features: Sequence[Tensor], seen: Seen, image: PlannedImage) -> list[Selection]:
-        """Select among the tokens of each group.
+        """Select among the tokens of each group: those selected before, where the image is remembered.
 
         Args:
             features: of each group, `[tokens, size]`.
             seen: what the tower attended to, in its own order.
         """
+        if (remembered := self.choices.recall(image, features)) is not None:
+            return remembered
         method, device = self.method_of(image), features[0].device
         of_groups = {name: self.family.split(values, image.plan) for name, values in seen.items()}
         options = self.settings.selector_options
         with self.timer.time(device, method) if self.timer else nullcontext():
-            return select_groups(features, image.plan, method, of_groups, seed=image.seed, **options)
+            selections = select_groups(features, image.plan, method, of_groups, seed=image.digest, **options)
+        if not merges(method):  # what others were merged into cannot be recalled from indices
+            self.choices.remember(image, selections)
+        return selections
 
     def finish(self, kept: KeptTokens, structural: Tensor, layout: Layout, plan: TokenPlan) -> Tensor:
         """Lay out the embeddings of an image's kept tokens, and append their offsets where positions are original."""
@@ -255,6 +263,10 @@ class PruningModel:
 
     def get_model_state_cls(self) -> type[Any]:
         return drafting_state(self.engine_config, self.embedding_size)
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> Any:
+        self.choices.clear()
+        return super().load_weights(weights)  # type: ignore[misc]
 
     def get_encoder_cudagraph_config(self) -> Any:
         return replace(super().get_encoder_cudagraph_config(), modalities=[])  # type: ignore[misc]

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
-from zlib import crc32
 
 import torch
 from torch import Tensor
 from transformers import BatchFeature
 from vllm.exceptions import VLLMValidationError
+from vllm.multimodal.hasher import MultiModalHasher
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import DictEmbeddingItems, EmbeddingItems, MultiModalDataItems
 from vllm.multimodal.processing.inputs import ProcessorInputs
@@ -193,11 +193,16 @@ class PruningProcessor:
     def _planned(
         self, modality: str, plan: TokenPlan, outputs: Mapping[str, Any], index: int, method: str
     ) -> PlannedImage:
-        """Name the method of a planned image by its index, and seed its random draw by its pixels."""
+        """Name the method of a planned image by its index, and its pixels by their digest."""
         if not plan.pruned:
             return PlannedImage(plan)
-        seed = _seed(self.info.family.pixels(modality, outputs, index, plan)) if method == "random" else 0
-        return PlannedImage(plan, self.info.settings.methods.index(method), seed)
+        digest = self._digest(self.info.family.pixels(modality, outputs, index, plan))
+        return PlannedImage(plan, self.info.settings.methods.index(method), digest)
+
+    def _digest(self, pixels: Tensor) -> int:
+        """Digest of an image's pixels, in the 63 bits that an int64 has room for, by vLLM's hash for cache keys."""
+        digest = MultiModalHasher.hash_kwargs(self.info.ctx.get_mm_config().mm_hasher_algorithm, pixels=pixels)
+        return int(digest[:16], 16) >> 1
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
@@ -260,8 +265,3 @@ class PruningProcessor:
 def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:
     """What canonical processor arguments ask for."""
     return PruneSpec(kwargs.get(RATIO_KEY, 0.0), kwargs.get(BUDGET_KEY), kwargs.get(METHOD_KEY, "gprune"))
-
-
-def _seed(pixels: Tensor) -> int:
-    """Seed of an image's random selection, from its pixels: the same whenever it is encoded again."""
-    return crc32(pixels.cpu().contiguous().view(torch.uint8).numpy().data)

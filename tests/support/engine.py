@@ -36,9 +36,9 @@ class Engine:
         return type(executor.driver_worker.worker.model_runner).__module__
 
     @property
-    def model_class(self) -> type:
-        """The class of the model."""
-        return type(self._llm.llm_engine.model_executor.driver_worker.worker.get_model())
+    def model(self) -> Any:
+        """The model."""
+        return self._llm.llm_engine.model_executor.driver_worker.worker.get_model()
 
     def metric(self, name: str) -> int:
         """A counter of vLLM's, of an engine that keeps statistics."""

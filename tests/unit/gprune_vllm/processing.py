@@ -60,8 +60,8 @@ def planned(result: Any) -> list[PlannedImage]:
     return [found for item in result["mm_kwargs"]["image"] if (found := planned_in(item)) is not None]
 
 
-def seeds(result: Any) -> list[int]:
-    return [image.seed for image in planned(result)]
+def digests(result: Any) -> list[int]:
+    return [image.digest for image in planned(result)]
 
 
 def granted(ratio: float) -> dict[str, Terms]:

@@ -200,7 +200,7 @@ def options_of(
 ) -> dict[str, Any]:
     """How `select_tokens` is to be called for a group of tokens."""
     of_tokens = {name: values[group].squeeze(-1) for name, values in seen.items()}
-    options = model.settings.selector_options | {"seed": image.seed}
+    options = model.settings.selector_options | {"seed": image.digest}
     return {"method": model.settings.methods[image.method], **of_tokens, **options}
 
 

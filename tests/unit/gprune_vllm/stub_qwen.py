@@ -118,7 +118,7 @@ def stub_qwen(name: str, device: str = "cpu", **settings: Any) -> Any:
 
 def planned_media(rows: int, columns: int, frames: int, kept: int, seed: int = 0) -> PlannedImage:
     """An image or a video of so many rows and columns of tokens."""
-    return PlannedImage(TokenPlan((Group(rows, columns, kept, frames),), 0, span=rows, units=1), seed=seed)
+    return PlannedImage(TokenPlan((Group(rows, columns, kept, frames),), 0, span=rows, units=1), digest=seed)
 
 
 def batch_of(modality: str, planned: Sequence[PlannedImage], device: str = "cpu") -> dict[str, Any]:

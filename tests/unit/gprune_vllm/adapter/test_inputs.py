@@ -79,7 +79,7 @@ def test_embeddings_count_by_their_placeholders() -> None:
 
 @pytest.mark.parametrize("modality", PLAN_FIELDS)
 def test_a_plan_is_found_under_the_field_of_its_modality(modality: str) -> None:
-    planned = PlannedImage(plan_of(5, 2), method=1, seed=9)
+    planned = PlannedImage(plan_of(5, 2), method=1, digest=9)
     element = MultiModalFieldElem(data=torch.tensor(planned.row()), field=MultiModalBatchedField())
     assert planned_in(MultiModalKwargsItem({PLAN_FIELDS[modality]: element})) == planned
     assert planned_in(MultiModalKwargsItem({"pixel_values": element})) is None

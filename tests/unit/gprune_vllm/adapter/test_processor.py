@@ -14,7 +14,6 @@ from gprune_vllm.adapter.inputs import PLAN_FIELDS
 from gprune_vllm.adapter.refusal import PruneRefusal
 from gprune_vllm.families.anyres import largest_plan
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
-from gprune_vllm.plan import PlannedImage
 from tests.support.photos import SIZES, generated
 from tests.unit.gprune_vllm.conftest import Build
 from tests.unit.gprune_vllm.processing import (
@@ -24,11 +23,11 @@ from tests.unit.gprune_vllm.processing import (
     LARGE,
     PHOTO,
     TEXT,
+    digests,
     granted,
     plan_of,
     planned,
     process,
-    seeds,
 )
 
 POSITIONS = 4096  # of the checkpoint
@@ -45,7 +44,7 @@ def test_an_image_gets_the_placeholders_and_the_plan_of_its_size(
     assert result["prompt_token_ids"] == [BEGIN, *[IMAGE] * plan.kept, TEXT]
     (placeholder,) = result["mm_placeholders"]["image"]
     assert (placeholder.offset, placeholder.length, placeholder.is_embed) == (1, plan.kept, None)
-    assert planned(result) == [PlannedImage(plan)]
+    assert [image.plan for image in planned(result)] == [plan]
 
 
 def test_the_plan_travels_as_integers_on_the_cpu(processor: GPruneLlavaNextProcessor) -> None:
@@ -58,7 +57,7 @@ def test_several_images_are_planned_one_by_one(processor: GPruneLlavaNextProcess
     images = [generated(*size) for size in SIZES.values()]
     plans = [plan_of(image, 0.7) for image in images]
     result = process(processor, *images, prune_ratio=0.7)
-    assert planned(result) == [PlannedImage(plan) for plan in plans]
+    assert [image.plan for image in planned(result)] == plans
     assert [item.length for item in result["mm_placeholders"]["image"]] == [plan.kept for plan in plans]
     account = result[RECORD_KEY].account
     assert (account.input, account.kept) == (sum(plan.input for plan in plans), sum(plan.kept for plan in plans))
@@ -74,7 +73,7 @@ def test_an_account_tells_whose_ratio_it_was(build: Build, ratio: float | None, 
 def test_a_ratio_of_the_policy_takes_the_defaults_place(build: Build) -> None:
     processor = build(default_prune_ratio=0.9)
     result = process(processor, PHOTO, **granted(0.35))
-    assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.35))]
+    assert [image.plan for image in planned(result)] == [plan_of(PHOTO, 0.35)]
     assert (result[RECORD_KEY].account.source, result[RECORD_KEY].account.ratio) == ("adaptive", 0.35)
     named = process(processor, PHOTO, **granted(0.35), prune_ratio=0)[RECORD_KEY].account
     assert (named.source, named.kept) == ("request", plan_of(PHOTO).input)
@@ -131,7 +130,7 @@ def test_a_budget_takes_the_place_of_a_ratio(build: Build) -> None:
     images = [PHOTO, generated(100, 300), generated(112, 112)]
     plans = [plan_of(image, budget=100) for image in images]
     result = process(processor, *images, visual_token_budget=100)
-    assert planned(result) == [PlannedImage(plan) for plan in plans]
+    assert [image.plan for image in planned(result)] == plans
     account = result[RECORD_KEY].account
     assert (account.input, account.kept) == (sum(plan.input for plan in plans), sum(plan.kept for plan in plans))
     assert (account.budget, account.source) == (100, "request")
@@ -178,12 +177,11 @@ def test_a_request_may_name_any_enabled_method(build: Build) -> None:
         result = process(processor, PHOTO, prune_ratio=0.5, prune_method=method)
         assert [image.method for image in planned(result)] == [index]
         assert result[RECORD_KEY].account.method == method
-        assert (seeds(result) != [0]) == (method == "random")
 
 
 def test_a_default_ratio_applies_to_a_method_that_is_named(build: Build) -> None:
     result = process(build(default_prune_ratio=0.5, prune_methods="tome"), PHOTO, prune_method="tome")
-    assert planned(result) == [PlannedImage(plan_of(PHOTO, 0.5), method=1)]
+    assert [(image.plan, image.method) for image in planned(result)] == [(plan_of(PHOTO, 0.5), 1)]
     assert result[RECORD_KEY].account.source == "default"
 
 
@@ -237,31 +235,31 @@ def test_contiguous_positions_have_no_such_limit(build: Build) -> None:
     assert account.output_limit is None
 
 
-def test_a_random_draw_is_seeded_by_the_pixels(build: Build) -> None:
-    processor = build(prune_method="random")
-    first, repeated = (seeds(process(processor, PHOTO, prune_ratio=ratio))[0] for ratio in (0.5, 0.7))
-    assert first == repeated != 0
-    assert seeds(process(processor, generated(300, 200, seed=1), prune_ratio=0.5)) != [first]
+def test_the_digest_is_one_of_the_pixels(build: Build) -> None:
+    processor = build()
+    first, repeated = (digests(process(processor, PHOTO, prune_ratio=ratio))[0] for ratio in (0.5, 0.7))
+    assert first == repeated
+    assert 0 < first < 2**63
+    assert digests(process(processor, generated(300, 200, seed=1), prune_ratio=0.5)) != [first]
 
 
-def test_a_random_draw_does_not_depend_on_the_other_images(build: Build) -> None:
-    processor = build(prune_method="random")
-    alone = seeds(process(processor, PHOTO, prune_ratio=0.5))[0]
-    assert seeds(process(processor, PHOTO, PHOTO, prune_ratio=0.5)) == [alone, alone]
-    assert seeds(process(processor, LARGE, PHOTO, prune_ratio=0.5))[1] == alone
+def test_the_digest_does_not_depend_on_the_other_images(build: Build) -> None:
+    processor = build()
+    alone = digests(process(processor, PHOTO, prune_ratio=0.5))[0]
+    assert digests(process(processor, PHOTO, PHOTO, prune_ratio=0.5)) == [alone, alone]
+    assert digests(process(processor, LARGE, PHOTO, prune_ratio=0.5))[1] == alone
 
 
-def test_a_random_draw_does_not_depend_on_images_of_more_crops(build: Build) -> None:
-    processor = build(prune_method="random")
+def test_the_digest_does_not_depend_on_images_of_more_crops(build: Build) -> None:
+    processor = build()
     narrow = generated(300, 100)
     assert plan_of(narrow).units < plan_of(LARGE).units
-    alone = seeds(process(processor, narrow, prune_ratio=0.5))[0]
-    assert seeds(process(processor, LARGE, narrow, prune_ratio=0.5))[1] == alone
+    alone = digests(process(processor, narrow, prune_ratio=0.5))[0]
+    assert digests(process(processor, LARGE, narrow, prune_ratio=0.5))[1] == alone
 
 
-def test_what_is_not_drawn_needs_no_seed(build: Build) -> None:
-    assert seeds(process(build(prune_method="random"), PHOTO)) == [0]
-    assert seeds(process(build(), PHOTO, prune_ratio=0.5)) == [0]
+def test_what_is_not_pruned_needs_no_digest(build: Build) -> None:
+    assert digests(process(build(), PHOTO)) == [0]
 
 
 def process_embeddings(processor: GPruneLlavaNextProcessor, **kwargs: object) -> Any:
