@@ -86,7 +86,7 @@ def test_base_crop_and_grid_are_selected_apart(method: str) -> None:
     in_base = {name: values[0] for name, values in seen.items()}
     expected = select_tokens(features[0], plan.groups[0].kept, method, shape=(4, 4), seed=11, **in_base)
     assert torch.equal(patches.positions[: plan.groups[0].kept], expected.index)
-    torch.testing.assert_close(patches.features[: plan.groups[0].kept], expected.features)  # a batch of one sums otherwise
+    torch.testing.assert_close(patches.features[: plan.groups[0].kept], expected.features)  # batches round apart
     disturbed = torch.cat((features[:1], features[1:].flip(-1) + 1))
     again = keep(disturbed, plan, method, seen_of(disturbed), seed=11)
     assert torch.equal(again.positions[: plan.groups[0].kept], expected.index)
