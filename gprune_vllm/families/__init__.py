@@ -16,6 +16,7 @@ MODELS = {
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
     "LlavaOnevisionForConditionalGeneration": "llava_onevision:GPruneLlavaOnevisionForConditionalGeneration",
+    "Mistral3ForConditionalGeneration": "mistral3:GPruneMistral3ForConditionalGeneration",
     "Qwen2VLForConditionalGeneration": "qwen_vl:GPruneQwen2VLForConditionalGeneration",
     "Qwen2_5_VLForConditionalGeneration": "qwen_vl:GPruneQwen2_5_VLForConditionalGeneration",
     "Qwen3VLForConditionalGeneration": "qwen_vl:GPruneQwen3VLForConditionalGeneration",

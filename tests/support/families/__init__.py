@@ -20,6 +20,7 @@ from tests.support.families.kimi_vl import KimiVLOracle, write_kimi_vl
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
+from tests.support.families.mistral3 import Mistral3Oracle, write_mistral3
 from tests.support.families.qwen_checkpoint import GENERATIONS, write_qwen
 from tests.support.families.qwen_vl import QwenOracle
 from tests.support.oracle import Oracle
@@ -101,6 +102,7 @@ LLAVA_ADAPTED = {
     "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
     "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
 }
+MISTRAL_ADAPTED = {f"model.language_model.{name}": f"language_model.model.{name}" for name in DECODER_MODULES}
 QWEN_ADAPTED = {
     "qwen2_vl": ("blocks.0.mlp.fc1", "merger.mlp.0"),
     "qwen2_5_vl": ("blocks.0.mlp.down_proj", "merger.mlp.0"),
@@ -160,6 +162,14 @@ FAMILIES = {
         "llava_onevision",
         write_llava_onevision,
         LlavaOneVisionOracle,
+        methods=WITHOUT_ATTENTION,
+    ),
+    "mistral3": FamilyUnderTest(
+        "Mistral3ForConditionalGeneration",
+        "mistral3",
+        write_mistral3,
+        Mistral3Oracle,
+        MISTRAL_ADAPTED,
         methods=WITHOUT_ATTENTION,
     ),
     "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),

@@ -13,7 +13,7 @@ from tests.support.families.qwen_vl import metadata_of
 from tests.support.photos import generated, generated_video
 from tests.unit.gprune_vllm.conftest import BuildFamily
 
-NAMES = ("glm4v", "internvl", "internvl_chat", "kimi_vl", "llava_onevision")
+NAMES = ("glm4v", "internvl", "internvl_chat", "kimi_vl", "llava_onevision", "mistral3")
 ONE_SIZE = ("kimi_vl", "llava_onevision")
 """Families of which vLLM profiles one size for all models, and refuses images of more tokens."""
 BEGIN, TEXT = 1, 40
@@ -31,7 +31,8 @@ def processor(name: str, build_family: BuildFamily) -> Any:
 
 
 def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
-    """None for GLM-4V, whose smallest images vLLM does not count as its processor makes them."""
+    """None for GLM-4V, whose smallest images vLLM does not count as its processor makes them, and for Mistral 3, whose
+    breaks it takes for text."""
     options = {
         "internvl": lambda: {"processor": info.get_hf_processor(), "mm_kwargs": {}},
         "internvl_chat": lambda: {"processor": info.get_hf_processor()},
@@ -44,8 +45,9 @@ def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
 
 
 def transformers_count(name: str, info: Any, height: int, width: int) -> int | None:
-    """None for Kimi-VL and for InternVL's own format, which Transformers does not have."""
-    if name in ("internvl_chat", "kimi_vl"):
+    """None for Kimi-VL and for InternVL's own format, which Transformers does not have, and where it takes the rows of
+    an image for channels."""
+    if name in ("internvl_chat", "kimi_vl") or (name == "mistral3" and height in (1, 3)):
         return None
     (count,) = info.get_hf_processor()._get_num_multimodal_tokens([(height, width)]).num_image_tokens
     return int(count) - (2 if name == "internvl" else 0)  # <img> and </img> are text
