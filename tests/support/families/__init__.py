@@ -9,11 +9,12 @@ from typing import Any, get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
-from tests.support.families.glm4v import Glm4vOracle, write_glm4v
+from tests.support.families.glm4v import Glm4vOracle, write_glm4v, write_glm4v_moe
 from tests.support.families.idefics3 import Idefics3Oracle, SmolVLMOracle, write_idefics3, write_smolvlm
 from tests.support.families.internvl import (
     InternVLChatOracle,
     InternVLOracle,
+    write_interns1,
     write_internvl,
     write_internvl_chat,
 )
@@ -142,12 +143,22 @@ FAMILIES = {
     "glm4v": FamilyUnderTest(
         "Glm4vForConditionalGeneration", "glm4_1v", write_glm4v, Glm4vOracle, methods=WITHOUT_ATTENTION
     ),
+    "glm4v_moe": FamilyUnderTest(
+        "Glm4vMoeForConditionalGeneration", "glm4_1v", write_glm4v_moe, Glm4vOracle, methods=WITHOUT_ATTENTION
+    ),
     "idefics3": FamilyUnderTest(
         "Idefics3ForConditionalGeneration",
         "idefics3",
         write_idefics3,
         Idefics3Oracle,
         IDEFICS_ADAPTED,
+        methods=WITHOUT_ATTENTION,
+    ),
+    "interns1": FamilyUnderTest(
+        "InternS1ForConditionalGeneration",
+        "interns1",
+        write_interns1,
+        InternVLOracle,
         methods=WITHOUT_ATTENTION,
     ),
     "internvl": FamilyUnderTest(
