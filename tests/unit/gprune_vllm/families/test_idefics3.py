@@ -35,12 +35,17 @@ def apply(processor: Any, asked: dict[str, Any]) -> tuple[Any, list[int]]:
 
 
 @FAMILY
-def test_a_request_for_no_tiles_gets_the_thumbnail_alone(name: str, build_family: BuildFamily) -> None:
-    info = build_family(name).info
-    size, kwargs = MediaSize(LONGEST, LONGEST), {"do_image_splitting": False}
-    tiles, thumbnail = info.plan("image", size, PruneSpec(0.5), kwargs).groups
-    assert (tiles.tokens, thumbnail.tokens, thumbnail.kept) == (0, 16, 8)
-    assert info.plan("image", size, PruneSpec(0.5), {}).units == 5
+@pytest.mark.parametrize(
+    ("kwargs", "crops"), [({"do_image_splitting": False}, 1), ({"size": {"longest_edge": TILE}}, 1), ({}, 5)]
+)
+def test_requests_limit_their_tiles(name: str, build_family: BuildFamily, kwargs: dict[str, Any], crops: int) -> None:
+    processor: Any = build_family(name)
+    items = processor.info.parse_mm_data({"image": [generated(LONGEST, LONGEST)]}, validate=False)
+    output = processor._apply_hf_processor_main(items, kwargs)
+    plan = processor.info.plan("image", MediaSize(LONGEST, LONGEST), PruneSpec(0.5), kwargs)
+    tiles, thumbnail = plan.groups
+    assert len(output["pixel_values"]) == int(output["num_patches"][0]) == plan.units == crops
+    assert (tiles.tokens * tiles.copies, thumbnail.tokens, thumbnail.kept) == (16 * (crops - 1), 16, 8)
 
 
 def test_tiles_come_before_the_thumbnail(build_family: BuildFamily) -> None:
