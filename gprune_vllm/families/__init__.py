@@ -9,19 +9,23 @@ if TYPE_CHECKING:
 MODELS = {
     "Glm4vForConditionalGeneration": "glm4v:GPruneGlm4vForConditionalGeneration",
     "Glm4vMoeForConditionalGeneration": "glm4v:GPruneGlm4vMoeForConditionalGeneration",
+    "Idefics3ForConditionalGeneration": "idefics3:GPruneIdefics3ForConditionalGeneration",
     "InternS1ForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "InternVLChatModel": "internvl_chat:GPruneInternVLChatModel",
     "InternVLForConditionalGeneration": "internvl:GPruneInternVLForConditionalGeneration",
     "KimiVLForConditionalGeneration": "kimi_vl:GPruneKimiVLForConditionalGeneration",
+    "Llama4ForConditionalGeneration": "llama4:GPruneLlama4ForConditionalGeneration",
     "LlavaForConditionalGeneration": "llava:GPruneLlavaForConditionalGeneration",
     "LlavaNextForConditionalGeneration": "llava_next:GPruneLlavaNextForConditionalGeneration",
     "LlavaOnevisionForConditionalGeneration": "llava_onevision:GPruneLlavaOnevisionForConditionalGeneration",
+    "Mistral3ForConditionalGeneration": "mistral3:GPruneMistral3ForConditionalGeneration",
     "Qwen2VLForConditionalGeneration": "qwen_vl:GPruneQwen2VLForConditionalGeneration",
     "Qwen2_5_VLForConditionalGeneration": "qwen_vl:GPruneQwen2_5_VLForConditionalGeneration",
     "Qwen3VLForConditionalGeneration": "qwen_vl:GPruneQwen3VLForConditionalGeneration",
     "Qwen3VLMoeForConditionalGeneration": "qwen_vl:GPruneQwen3VLMoeForConditionalGeneration",
     "Qwen3_5ForConditionalGeneration": "qwen_vl:GPruneQwen3_5ForConditionalGeneration",
     "Qwen3_5MoeForConditionalGeneration": "qwen_vl:GPruneQwen3_5MoeForConditionalGeneration",
+    "SmolVLMForConditionalGeneration": "idefics3:GPruneSmolVLMForConditionalGeneration",
 }
 """For each architecture of vLLM's, the module and the class that take its place."""
 

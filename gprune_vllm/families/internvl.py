@@ -20,10 +20,8 @@ from gprune_vllm.adapter.family import Family, Layout
 from gprune_vllm.adapter.info import PruningInfo
 from gprune_vllm.adapter.model import PruningModel
 from gprune_vllm.adapter.processor import PruningProcessor
-from gprune_vllm.families.tiles import tile_by_tile, tile_size, tokens_per_side
+from gprune_vllm.families.tiles import EMPTY, tile_by_tile, tile_size, tokens_per_side
 from gprune_vllm.plan import Group, MediaSize, PruneSpec, TokenPlan
-
-EMPTY = Group(0, 0, 0)
 
 
 class InternVL(Family):

@@ -157,14 +157,14 @@ class Oracle(ABC):
         """The likeliest token after these [n, d] at positions [n], which join the cache."""
         # An explicit mask: without one Transformers may take a gap in the positions for the start of a new sequence.
         mask = torch.ones(1, cache.get_seq_length() + len(embeddings), dtype=torch.long)
-        output = self.model.model.language_model(
+        output = self.decoder(
             inputs_embeds=embeddings[None],
             position_ids=position_ids[None],
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
         )
-        logits = self.model.lm_head(output.last_hidden_state[0, -1])  # [vocabulary]
+        logits = self.model.get_output_embeddings()(output.last_hidden_state[0, -1])  # [vocabulary]
         logprob, token = logits.double().log_softmax(dim=-1).max(dim=-1)
         return int(token), float(logprob)
 
@@ -190,6 +190,11 @@ class Oracle(ABC):
         if next(remaining, None) is not None:
             raise ValueError("more images than <image> in the prompt")
         return torch.cat(embeddings), torch.cat(positions), position
+
+    @property
+    def decoder(self) -> Any:
+        """The language model without its head."""
+        return self.model.model.language_model
 
     @property
     def image_token(self) -> int:

@@ -60,7 +60,8 @@ class Group(BaseModel):
     """Tokens that one selection chooses among, row by row. Their rows and columns cover the whole image.
 
     Attributes:
-        frames: of a video, how many times the rows and columns are there, one after the other.
+        frames: how many times the rows and columns are there, one after the other: of a video each time for some
+            frames, of tiles with text between them each time for a part of the image.
         scores: score of each token, initially and after each iteration.
     """
 

@@ -4,7 +4,7 @@ import { ask, describePruning, listModels, showTokens, warmUp } from "./api.js";
 import { draw } from "./overlay.js";
 
 const SAMPLES = ["sign.png", "shapes.png", "panorama.png"];
-const NAMES = { base: "Whole picture", grid: "Crops", image: "Picture", picture: "Picture" };
+const NAMES = { base: "Whole picture", grid: "Crops", image: "Picture", picture: "Picture", thumbnail: "Whole picture" };
 const get = (id) => document.getElementById(id);
 const state = { model: null, image: null, picture: null, shown: null, turn: 0, warm: false };
 
@@ -71,8 +71,10 @@ function show() {
   get("ratio-text").textContent = percent(ratio);
   if (!state.picture) return;
   const plan = state.shown?.plans.find((each) => Math.abs(each.prune_ratio - ratio) < 0.001);
-  views(state.shown ? state.shown.groups.map((group) => group.name) : ["picture"]);
-  for (const { name, ...group } of state.shown?.groups ?? [{ name: "picture" }]) {
+  // Each of several tiles shows a part of the picture, and not the whole.
+  const groups = state.shown?.groups.filter((group) => group.rows && group.frames === 1) ?? [{ name: "picture" }];
+  views(groups.map((group) => group.name));
+  for (const { name, ...group } of groups) {
     const kept = plan?.kept_indices[name] ?? [];
     draw(get(name), state.picture, plan && group, kept);
     get(`${name}-count`).textContent = plan ? `${kept.length} of ${group.rows * group.columns} tokens` : "–";

@@ -9,17 +9,21 @@ from typing import Any, get_args
 from unittest import mock
 
 from evaluation.demo.checkpoint import write_checkpoint
-from tests.support.families.glm4v import Glm4vOracle, write_glm4v
+from tests.support.families.glm4v import Glm4vOracle, write_glm4v, write_glm4v_moe
+from tests.support.families.idefics3 import Idefics3Oracle, SmolVLMOracle, write_idefics3, write_smolvlm
 from tests.support.families.internvl import (
     InternVLChatOracle,
     InternVLOracle,
+    write_interns1,
     write_internvl,
     write_internvl_chat,
 )
 from tests.support.families.kimi_vl import KimiVLOracle, write_kimi_vl
+from tests.support.families.llama4 import Llama4Oracle, write_llama4
 from tests.support.families.llava import LlavaOracle, write_llava
 from tests.support.families.llava_next import LlavaNextOracle
 from tests.support.families.llava_onevision import LlavaOneVisionOracle, write_llava_onevision
+from tests.support.families.mistral3 import Mistral3Oracle, write_mistral3
 from tests.support.families.qwen_checkpoint import GENERATIONS, write_qwen
 from tests.support.families.qwen_vl import QwenOracle
 from tests.support.oracle import Oracle
@@ -96,11 +100,20 @@ class FamilyUnderTest:
 
 
 DECODER_MODULES = ("layers.0.self_attn.q_proj", "layers.1.mlp.down_proj")
+IDEFICS_ADAPTED = {
+    name: name
+    for name in (
+        *(f"model.text_model.{name}" for name in DECODER_MODULES),
+        "model.vision_model.encoder.layers.0.mlp.fc1",
+        "model.connector.modality_projection.proj",
+    )
+}
 LLAVA_ADAPTED = {
     **{f"model.language_model.{name}": f"language_model.model.{name}" for name in DECODER_MODULES},
     "model.vision_tower.encoder.layers.0.mlp.fc1": "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
     "model.multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
 }
+MISTRAL_ADAPTED = {f"model.language_model.{name}": f"language_model.model.{name}" for name in DECODER_MODULES}
 QWEN_ADAPTED = {
     "qwen2_vl": ("blocks.0.mlp.fc1", "merger.mlp.0"),
     "qwen2_5_vl": ("blocks.0.mlp.down_proj", "merger.mlp.0"),
@@ -130,6 +143,24 @@ FAMILIES = {
     "glm4v": FamilyUnderTest(
         "Glm4vForConditionalGeneration", "glm4_1v", write_glm4v, Glm4vOracle, methods=WITHOUT_ATTENTION
     ),
+    "glm4v_moe": FamilyUnderTest(
+        "Glm4vMoeForConditionalGeneration", "glm4_1v", write_glm4v_moe, Glm4vOracle, methods=WITHOUT_ATTENTION
+    ),
+    "idefics3": FamilyUnderTest(
+        "Idefics3ForConditionalGeneration",
+        "idefics3",
+        write_idefics3,
+        Idefics3Oracle,
+        IDEFICS_ADAPTED,
+        methods=WITHOUT_ATTENTION,
+    ),
+    "interns1": FamilyUnderTest(
+        "InternS1ForConditionalGeneration",
+        "interns1",
+        write_interns1,
+        InternVLOracle,
+        methods=WITHOUT_ATTENTION,
+    ),
     "internvl": FamilyUnderTest(
         "InternVLForConditionalGeneration",
         "interns1",
@@ -151,6 +182,14 @@ FAMILIES = {
         crowding=4 * CROWD + 2,
         options=LATENT_ATTENTION,
     ),
+    "llama4": FamilyUnderTest(
+        "Llama4ForConditionalGeneration",
+        "mllama4",
+        write_llama4,
+        Llama4Oracle,
+        methods=WITHOUT_ATTENTION,
+        crowding=4 * CROWD + 2,  # a block of each request for each layer: one attends to all, three in chunks
+    ),
     "llava": FamilyUnderTest("LlavaForConditionalGeneration", "llava", write_llava, LlavaOracle, LLAVA_ADAPTED),
     "llava_next": FamilyUnderTest(
         "LlavaNextForConditionalGeneration", "llava_next", write_checkpoint, LlavaNextOracle, LLAVA_ADAPTED
@@ -162,10 +201,21 @@ FAMILIES = {
         LlavaOneVisionOracle,
         methods=WITHOUT_ATTENTION,
     ),
+    "mistral3": FamilyUnderTest(
+        "Mistral3ForConditionalGeneration",
+        "mistral3",
+        write_mistral3,
+        Mistral3Oracle,
+        MISTRAL_ADAPTED,
+        methods=WITHOUT_ATTENTION,
+    ),
     "qwen2_vl": _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
     "qwen3_vl": _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration"),
     "qwen3_vl_moe": _qwen("qwen3_vl_moe", "Qwen3VLMoeForConditionalGeneration"),
     "qwen3_5": _qwen("qwen3_5", "Qwen3_5ForConditionalGeneration"),
     "qwen3_5_moe": _qwen("qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration"),
+    "smolvlm": FamilyUnderTest(
+        "SmolVLMForConditionalGeneration", "smolvlm", write_smolvlm, SmolVLMOracle, methods=WITHOUT_ATTENTION
+    ),
 }

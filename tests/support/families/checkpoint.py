@@ -56,7 +56,7 @@ def built(model_class: Any, config: Any, tokenizer: Tokenizer) -> Any:
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and name.endswith("weight"):
                 weight.copy_(random_weight(name, weight.shape, generator))
-        model.lm_head.weight[~printable(tokenizer)] = 0.0
+        model.get_output_embeddings().weight[~printable(tokenizer)] = 0.0
     return model
 
 

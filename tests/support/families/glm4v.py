@@ -1,12 +1,15 @@
-"""GLM-4.1V under test."""
+"""GLM-4.1V and GLM-4.5V under test."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     Glm4vConfig,
     Glm4vForConditionalGeneration,
     Glm4vImageProcessor,
+    Glm4vMoeConfig,
+    Glm4vMoeForConditionalGeneration,
     Glm4vProcessor,
     Glm4vVideoProcessor,
 )
@@ -34,11 +37,18 @@ TOWER = {
     "out_hidden_size": 128,
     "intermediate_size": 128,
 }
+EXPERTS = {
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 96,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "use_qk_norm": False,  # vLLM asks for it, Transformers has no default
+}
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3], "partial_rotary_factor": 0.5}
 
 
 class Glm4vOracle(QwenOracle):
-    """Greedy generation of GLM-4.1V with pruned images."""
+    """Greedy generation of GLM-4.1V and GLM-4.5V with pruned images."""
 
     takes_videos = False
     threshold = THRESHOLD
@@ -53,10 +63,19 @@ class Glm4vOracle(QwenOracle):
 
 def write_glm4v(folder: Path) -> Path:
     """Write a GLM-4.1V of a few megabytes into a folder, and return the folder."""
+    return _write(folder, Glm4vConfig, Glm4vForConditionalGeneration, TEXT)
+
+
+def write_glm4v_moe(folder: Path) -> Path:
+    """Write a GLM-4.5V of a few megabytes, a mixture of experts, into a folder, and return the folder."""
+    return _write(folder, Glm4vMoeConfig, Glm4vMoeForConditionalGeneration, TEXT | EXPERTS)
+
+
+def _write(folder: Path, config_class: Any, model_class: Any, text: dict[str, Any]) -> Path:
     tokenizer = tokens_with(*NAMES.values())
-    config = Glm4vConfig(
-        architectures=["Glm4vForConditionalGeneration"],
-        text_config=TEXT | {"vocab_size": tokenizer.get_vocab_size(), "rope_parameters": ROPE},
+    config = config_class(
+        architectures=[model_class.__name__],
+        text_config=text | {"vocab_size": tokenizer.get_vocab_size(), "rope_parameters": ROPE},
         vision_config=TOWER,
         tie_word_embeddings=False,
         dtype="float32",
@@ -69,4 +88,4 @@ def write_glm4v(folder: Path) -> Path:
         Glm4vVideoProcessor(size=size),
         chat_template=chat_template("<|begin_of_image|><|image|><|end_of_image|>"),
     )
-    return save(folder, built(Glm4vForConditionalGeneration, config, tokenizer), processor)
+    return save(folder, built(model_class, config, tokenizer), processor)

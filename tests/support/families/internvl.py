@@ -219,6 +219,15 @@ def write_internvl(folder: Path) -> Path:
     return save(folder, built(InternVLForConditionalGeneration, config, tokenizer), processor)
 
 
+def write_interns1(folder: Path) -> Path:
+    """Write the same model by its other name."""
+    write_internvl(folder)
+    config = AutoConfig.from_pretrained(folder)
+    config.architectures = ["InternS1ForConditionalGeneration"]
+    config.save_pretrained(folder)
+    return folder
+
+
 def write_internvl_chat(folder: Path) -> Path:
     """Write the same model in its own format, with that of Transformers in a folder inside for the oracle."""
     whole = write_internvl(folder / "transformers")

@@ -4,6 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from PIL import Image
 from vllm.exceptions import VLLMValidationError
 from vllm.multimodal.processing.context import TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
@@ -13,7 +14,17 @@ from tests.support.families.qwen_vl import metadata_of
 from tests.support.photos import generated, generated_video
 from tests.unit.gprune_vllm.conftest import BuildFamily
 
-NAMES = ("glm4v", "internvl", "internvl_chat", "kimi_vl", "llava_onevision")
+NAMES = (
+    "glm4v",
+    "idefics3",
+    "internvl",
+    "internvl_chat",
+    "kimi_vl",
+    "llama4",
+    "llava_onevision",
+    "mistral3",
+    "smolvlm",
+)
 ONE_SIZE = ("kimi_vl", "llava_onevision")
 """Families of which vLLM profiles one size for all models, and refuses images of more tokens."""
 BEGIN, TEXT = 1, 40
@@ -31,12 +42,15 @@ def processor(name: str, build_family: BuildFamily) -> Any:
 
 
 def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
-    """None for GLM-4V, whose smallest images vLLM does not count as its processor makes them."""
+    """None for GLM-4V, whose smallest images vLLM does not count as its processor makes them, and for Mistral 3, whose
+    breaks it takes for text."""
     options = {
+        "idefics3": lambda: {"processor": info.get_hf_processor(), "mm_kwargs": {}},
         "internvl": lambda: {"processor": info.get_hf_processor(), "mm_kwargs": {}},
         "internvl_chat": lambda: {"processor": info.get_hf_processor()},
         "kimi_vl": dict,
         "llava_onevision": dict,
+        "smolvlm": lambda: {"processor": info.get_hf_processor(), "mm_kwargs": {}},
     }
     if name not in options:
         return None
@@ -44,10 +58,15 @@ def vllm_count(name: str, info: Any, height: int, width: int) -> int | None:
 
 
 def transformers_count(name: str, info: Any, height: int, width: int) -> int | None:
-    """None for Kimi-VL and for InternVL's own format, which Transformers does not have."""
-    if name in ("internvl_chat", "kimi_vl"):
+    """None for Kimi-VL and for InternVL's own format, which Transformers does not have, for Idefics3 and SmolVLM, whose
+    tiles vLLM has it count, and where it takes the rows of an image for channels."""
+    processor = info.get_hf_processor()
+    if name == "llama4":  # tells no count: it has to cut an image, and only some are neither trivial nor large
+        cut, image = 10**4 < height * width < 10**5, Image.new("RGB", (width, height))
+        return 16 * len(processor.image_processor(image, return_tensors="pt")["pixel_values"]) if cut else None
+    if name in ("idefics3", "internvl_chat", "kimi_vl", "smolvlm") or (name == "mistral3" and height in (1, 3)):
         return None
-    (count,) = info.get_hf_processor()._get_num_multimodal_tokens([(height, width)]).num_image_tokens
+    (count,) = processor._get_num_multimodal_tokens([(height, width)]).num_image_tokens
     return int(count) - (2 if name == "internvl" else 0)  # <img> and </img> are text
 
 
