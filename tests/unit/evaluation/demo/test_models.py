@@ -53,7 +53,7 @@ EVERYDAY_SCENES = [
 DEMOS = {
     DEMO_MODEL.name: Demo("llava", Shapes(), SHAPE_SCENES, SHAPES),
     "qwen": Demo("qwen", Shapes(), SHAPE_SCENES, SHAPES),
-    "everyday": Demo("llava", Everyday(drawn), EVERYDAY_SCENES, {}),
+    "everyday": Demo("llava", Everyday(drawn), EVERYDAY_SCENES, {"object": 0.55}),
 }
 
 
