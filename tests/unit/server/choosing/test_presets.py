@@ -41,3 +41,12 @@ def test_a_preset_of_an_adapter_has_its_id(models: SimpleNamespace) -> None:
     assert [model.name for model in models.base_model_paths] == ["llava"]
     names.follow(choices())
     assert list(models.lora_requests) == ["lora"]
+
+
+def test_an_adapter_loaded_later_under_a_presets_name_stays(models: SimpleNamespace) -> None:
+    names = PresetNames(models)
+    names.follow(choices(fast=Preset(prune_ratio=0.7), faster=Preset(prune_ratio=0.9, model="lora")))
+    loaded = {"fast": LoRARequest("fast", 2, "other"), "faster": LoRARequest("faster", 3, "third")}
+    models.lora_requests.update(loaded)
+    names.follow(choices())
+    assert models.lora_requests == loaded | {"lora": LoRARequest("lora", 1, "folder")}
