@@ -41,7 +41,8 @@ class LlavaOracle(Oracle):
         ratio, budget = amount
         count = keep_count(len(features), ratio) if budget is None else min(budget, len(features))
         early = stage == "vision" and how[0] not in MERGING
-        index, kept = keep(Group(features if early else embeddings, attention[:, 0], keys), count, *how)
+        columns = self.config.vision_config.image_size // self.config.vision_config.patch_size
+        index, kept = keep(Group(features if early else embeddings, attention[:, 0], keys, columns), count, *how)
         return PrunedImage((index,), embeddings[index] if early else kept, index, len(features))
 
 
