@@ -50,7 +50,7 @@ def leave(server: Server, number: int, phase: str) -> None:
         if phase == "decoding":
             return
         with connection.getresponse() as response:  # its head comes once images are decoded
-            assert response.status == 200
+            assert response.status == 200, response.read(2000)
             time.sleep(number % 7 / 100)
             for _ in range(5 if phase == "stream" else 0):
                 assert response.readline()
