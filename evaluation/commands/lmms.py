@@ -58,7 +58,7 @@ def task_options(arguments: Namespace) -> list[str]:
     options = ["--limit", str(arguments.limit)] if arguments.limit else []
     if SCENES_TASK in arguments.tasks:
         scenes = QUICK_SCENES if arguments.quick else arguments.scenes
-        folder = arguments.output / f"{SCENES_TASK}-{arguments.seed}-{scenes}"
-        write_task(folder, load_samples(scenes, arguments.seed))
+        folder = arguments.output / f"{SCENES_TASK}-{arguments.world}-{arguments.seed}-{scenes}"
+        write_task(folder, load_samples(scenes, arguments.seed, arguments.world))
         options += ["--include_path", str(folder)]
     return options

@@ -33,7 +33,7 @@ def test_lmms_eval_scores_what_the_server_answers(
     server: Server, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = require(f"{TOOLS}/lmms-eval")
-    monkeypatch.setattr(lmms, "load_samples", lambda scenes, seed: samples)
+    monkeypatch.setattr(lmms, "load_samples", lambda scenes, seed, world: samples)
     words = ["lmms", "--url", server.url, "--tasks", SCENES, "--scenes", "1", "--ratios", "0.5"]
     words += ["--output", str(tmp_path)]
     assert main([*words, "--python", python]) == 0
