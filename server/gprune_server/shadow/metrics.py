@@ -8,7 +8,7 @@ from gprune_server.observe.ratio_bucket import ratio_bucket
 from gprune_server.shadow.verdict import Verdict
 from gprune_vllm.account import VisualTokenAccount
 
-Outcome = Literal["judged", "skipped_load", "skipped_length", "failed"]
+Outcome = Literal["judged", "skipped_load", "skipped_allowance", "skipped_length", "failed"]
 SHARES = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 NATS = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 LABELS = ("ratio_bucket", "method", "source")

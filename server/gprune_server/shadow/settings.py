@@ -16,8 +16,8 @@ class ShadowSettings(OperatorSettings):
 
     prune_shadow_fraction: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         0.0,
-        description="Share of prompts with images whose answers the unpruned model judges afterwards, while the engine "
-        "has room.",
+        description="Largest share of prompts with images, and of their tokens, whose answers the unpruned model "
+        "judges afterwards, while the engine has room.",
     )
     min_agreement: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
         None,

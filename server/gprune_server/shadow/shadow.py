@@ -12,6 +12,7 @@ from vllm.sampling_params import SamplingParams
 
 from gprune_server.choosing.share import is_chosen
 from gprune_server.pressure import EnginePressure
+from gprune_server.shadow.allowance import Allowance
 from gprune_server.shadow.answer import Answer
 from gprune_server.shadow.ceiling import Ceiling
 from gprune_server.shadow.judge import Judge
@@ -35,7 +36,7 @@ class Shadow:
     samples, has tools or has a grammar. Whatever fails here is counted and never reaches a client.
 
     Args:
-        fraction: share of the prompts with images, in [0, 1].
+        fraction: largest share of the prompts with images, and of their tokens, in (0, 1].
         judge: the unpruned model.
         metrics: counts outcomes.
         has_room: returns whether the engine would compute one more request at once.
@@ -53,7 +54,7 @@ class Shadow:
         ceiling: Ceiling | None = None,
     ) -> None:
         self._fraction, self._judge, self._metrics, self._has_room = fraction, judge, metrics, has_room
-        self._most_tokens = most_tokens
+        self._most_tokens, self._allowance = most_tokens, Allowance(fraction)
         self.ceiling = ceiling
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,9 +68,13 @@ class Shadow:
     ) -> AsyncIterator[Any]:
         """Return the outputs of a prompt unchanged. Judge the answer behind them if the request is chosen."""
         record = PruneRecord.of(prompt)
-        if record is None or record.render is None or not is_chosen(request_id, self._fraction, "shadow"):
+        if record is None or record.render is None:
             return outputs
-        length = len(prompt["prompt_token_ids"]) + record.account.input - record.account.kept
+        served = len(prompt["prompt_token_ids"])
+        self._allowance.earn(served)
+        if not is_chosen(request_id, self._fraction, "shadow"):
+            return outputs
+        length = served + record.account.input - record.account.kept
         return self._collect(outputs, Answer(sampling_params.output_kind), record, length, lora_request)
 
     async def _collect(
@@ -89,6 +94,8 @@ class Shadow:
             self._metrics.ended("skipped_length")
         elif len(self._tasks) >= MOST_IN_FLIGHT or not self._has_room():
             self._metrics.ended("skipped_load")
+        elif not self._allowance.spend(length + len(fitting)):
+            self._metrics.ended("skipped_allowance")
         else:
             # In a context of its own: the request that was answered is over.
             task = asyncio.create_task(self._judge_answer(fitting, record, lora_request), context=Context())

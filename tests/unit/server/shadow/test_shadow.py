@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
+from gprune_server.shadow.allowance import BURST
 from gprune_server.shadow.metrics import ShadowMetrics
 from gprune_server.shadow.shadow import Shadow
 from gprune_server.shadow.verdict import Verdict
@@ -131,4 +132,21 @@ async def test_prompts_that_cannot_be_rendered_again_pass(record: dict[str, Any]
 async def test_no_answer_is_judged_of_a_request_that_is_not_chosen(judge: Judge) -> None:
     case = Case(judge, fraction=0.0)
     await case.answer()
+    assert await case.outcome() == {}
+
+
+async def test_an_answer_is_skipped_when_the_allowance_is_spent(judge: Judge) -> None:
+    case = Case(judge, fraction=1 - 1e-9)
+    case.shadow._allowance.spend(10**15)
+    await case.answer()
+    assert await case.outcome() == {"skipped_allowance": 1}
+    assert judge.answers == []
+
+
+async def test_prompts_that_are_not_chosen_earn_what_judging_may_cost(judge: Judge) -> None:
+    case = Case(judge, fraction=0.5)
+    case.shadow._allowance.spend(BURST)
+    for _ in range(3):  # of the id "a", which is not in this share
+        await case.answer(prompt=prompt_of(100))
+    assert case.shadow._allowance._left == 300
     assert await case.outcome() == {}
