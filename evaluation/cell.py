@@ -8,7 +8,7 @@ DOWNSAMPLE = "downsample"
 """Name of the method that prunes nothing, and sends a smaller picture."""
 UNPRUNED = "none"
 """Name of the method at ratio 0, where there is nothing to select and all methods are one."""
-METHODS = ("random", "grid", "l2norm", "gprune", "gprune-nms", "tome", "divprune", "visionzip", "scope")
+METHODS = ("random", "grid", "l2norm", "gprune", "gprune-nms", "gprune-blend", "tome", "divprune", "visionzip", "scope")
 """The methods that a server offers, in the order of the tables."""
 RATIOS = (0.5, 0.7, 0.9)
 """The paper's pruning ratios."""

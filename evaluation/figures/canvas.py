@@ -13,6 +13,7 @@ DPI = 100
 COLOURS = {
     "gprune": "#d62728",
     "gprune-nms": "#e377c2",
+    "gprune-blend": "#17becf",
     "grid": "#000000",
     "scope": "#8c564b",
     "random": "#7f7f7f",

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 Variant = Literal["released", "paper"]
-Method = Literal["gprune", "gprune-nms", "l2norm", "divprune", "scope", "tome", "visionzip"]
+Method = Literal["gprune", "gprune-nms", "gprune-blend", "l2norm", "divprune", "scope", "tome", "visionzip"]
 
 THRESHOLD = 0.5
 TEMPERATURE = 0.03
@@ -75,8 +75,9 @@ def keep(group: Group, count: int, method: Method, variant: Variant = "released"
         index = spread(group.features, count)
     elif method == "scope":
         index = cover(group, count)
-    elif method == "gprune-nms":
-        index = suppress(group, count, scores(group.features, variant, threshold), threshold)
+    elif method in ("gprune-nms", "gprune-blend"):
+        scored = scores(group.features, variant, threshold)
+        index = suppress(group, count, scored, threshold, blended=method == "gprune-blend")
     else:
         ranked = group.features.norm(dim=-1) if method == "l2norm" else scores(group.features, variant, threshold)
         index = ranked.topk(count).indices
@@ -96,21 +97,27 @@ def spread(features: torch.Tensor, count: int) -> torch.Tensor:
     return torch.tensor(chosen)
 
 
-def suppress(group: Group, count: int, scored: torch.Tensor, threshold: float) -> torch.Tensor:
-    """int64 [k]: G-Prune's best, one by one, each of which takes of the scores of its look-alikes nearby."""
+def suppress(group: Group, count: int, scored: torch.Tensor, threshold: float, blended: bool) -> torch.Tensor:
+    """int64 [k]: G-Prune's best, one by one, each of which takes of what is left of its look-alikes nearby.
+
+    Blended, only near-duplicates lose much until some are chosen.
+    """
     unit = torch.nn.functional.normalize(group.features.float(), dim=-1)
-    radius = max(1, math.floor(0.7 * math.sqrt(len(unit) / count)))
-    left: dict[int, float] = dict(enumerate(scored.tolist()))
+    cosine, spacing = unit @ unit.T, math.sqrt(len(unit) / count)  # [n, n]
+    early = math.floor(count * (1 - 1 / spacing)) if blended else 0
+    radius, exponents = max(1, math.floor(spacing if blended else 0.7 * spacing)), (8, 2) if blended else (1, 1)
+    place = torch.arange(len(unit))
+    row, column = place // group.columns, place % group.columns
+    left = [scored.clone(), scored.clone()]
     chosen: list[int] = []
     while len(chosen) < count:
-        best = max(left, key=lambda place: left[place])
+        best = int(left[len(chosen) >= early].argmax())
         chosen.append(best)
-        del left[best]
-        for place in left:
-            (row, column), (other_row, other_column) = (divmod(each, group.columns) for each in (best, place))
-            cosine = float(unit[best] @ unit[place])
-            if max(abs(row - other_row), abs(column - other_column)) <= radius and cosine >= threshold:
-                left[place] *= max(0.0, 1 - cosine)
+        near = (row - row[best]).abs().maximum((column - column[best]).abs()) <= radius
+        alike = near & (cosine[best] >= threshold)
+        for scores_left, exponent in zip(left, exponents, strict=True):
+            scores_left[alike] *= (1 - cosine[best][alike] ** exponent).clamp_min(0)
+            scores_left[chosen] = -1
     return torch.tensor(chosen)
 
 

@@ -13,7 +13,9 @@ from tests.support.oracle_methods import Method
 from tests.support.questions import Answer, ask, same
 from tests.support.servers import Server
 
-METHODS = pytest.mark.parametrize("method", ["l2norm", "divprune", "tome", "visionzip", "gprune-nms", "scope"])
+METHODS = pytest.mark.parametrize(
+    "method", ["l2norm", "divprune", "tome", "visionzip", "gprune-nms", "gprune-blend", "scope"]
+)
 IMAGES = {
     "photo": [photos.china()],
     "tall": [photos.generated(100, 300)],
@@ -117,7 +119,7 @@ def test_ratios_that_mean_the_same_plan_find_each_other_in_the_cache(server: Ser
     assert same(again, first)
 
 
-@pytest.mark.parametrize("method", ["gprune-nms", "grid", "scope"])
+@pytest.mark.parametrize("method", ["gprune-nms", "gprune-blend", "grid", "scope"])
 def test_methods_without_an_oracle_answer_alike_from_the_cache_and_among_others(server: Server, method: str) -> None:
     image, question = photos.generated(230, 170, seed=10), "What do you see in this picture, and what else is there?"
     first = ask(server, [image], 0.7, question=question, prune_method=method)

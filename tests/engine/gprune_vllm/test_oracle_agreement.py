@@ -25,7 +25,7 @@ LONG_QUESTION = "What do you see in these two pictures? " * 6
 RATIOS = [0.0, 0.3, 0.5, 0.7, 0.9]
 PAIRS = [(name, RATIOS[(place + shift) % len(RATIOS)]) for shift in (1, 3) for place, name in enumerate(IMAGES)]
 """Each image with two ratios, and each ratio with at least two images."""
-METHODS: list[Method] = ["tome", "visionzip", "divprune", "gprune-nms", "scope"]
+METHODS: list[Method] = ["tome", "visionzip", "divprune", "gprune-nms", "gprune-blend", "scope"]
 STAGE, CONTIGUOUS = {"stage": "projector"}, {"stage": "projector", "positions": "contiguous"}
 
 

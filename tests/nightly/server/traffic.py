@@ -19,7 +19,7 @@ SIZES = (*SMALL, (640, 427), (1000, 750))
 """Width and height, from one pixel to many crops."""
 RATIOS = (0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 BUDGETS = (1, 40, 128, 10**6)
-METHODS = ("gprune", "gprune-nms", "divprune", "grid", "l2norm", "random", "scope", "tome", "visionzip")
+METHODS = ("gprune", "gprune-blend", "gprune-nms", "divprune", "grid", "l2norm", "random", "scope", "tome", "visionzip")
 QUESTIONS = ("What does the sign say?", "How many shapes are there?", "What colour is the star? " * 20)
 WEIGHTS = {"chat": 66, "batch": 6, "responses": 8, "text": 6, "refused": 8, "hostile": 6}
 """How often each kind comes, in per cent."""

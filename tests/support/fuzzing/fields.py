@@ -6,7 +6,19 @@ from tests.support.fuzzing.conversations import blocks, words
 from tests.support.fuzzing.values import Fields, lists, objects, odd, scalars, tagged, texts
 
 ratios = st.floats(0, 0.95) | st.sampled_from((0, 0.5, 0.7, 0.9))
-METHODS = ("gprune", "gprune-nms", "grid", "l2norm", "random", "divprune", "scope", "tome", "visionzip", "fastv")
+METHODS = (
+    "gprune",
+    "gprune-nms",
+    "gprune-blend",
+    "grid",
+    "l2norm",
+    "random",
+    "divprune",
+    "scope",
+    "tome",
+    "visionzip",
+    "fastv",
+)
 PRUNING: Fields = {
     "prune_ratio": ratios,
     "visual_token_budget": st.integers(1, 300),

@@ -21,7 +21,18 @@ from gprune_vllm.plan import PruneSpec, TokenPlan
 Size = tuple[int, int]
 FAMILY = LlavaNext()
 
-METHOD_NAMES = ("divprune", "gprune", "gprune-nms", "grid", "l2norm", "random", "scope", "tome", "visionzip")
+METHOD_NAMES = (
+    "divprune",
+    "gprune",
+    "gprune-blend",
+    "gprune-nms",
+    "grid",
+    "l2norm",
+    "random",
+    "scope",
+    "tome",
+    "visionzip",
+)
 """Every method of ours; `test_selectors` sees to it that none is missing."""
 METHODS = pytest.mark.parametrize("method", METHOD_NAMES)
 

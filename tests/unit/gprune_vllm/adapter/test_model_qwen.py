@@ -15,7 +15,7 @@ from tests.unit.gprune_vllm.stub_qwen import HIDDEN, LEVELS, STUBS, batch_of, pl
 NAMES = pytest.mark.parametrize("name", STUBS)
 STAGES = pytest.mark.parametrize("stage", ["vision", "projector"])
 MODALITIES = pytest.mark.parametrize("modality", ["image", "video"])
-METHODS = ("gprune", "gprune-nms", "grid", "l2norm", "divprune", "random")
+METHODS = ("gprune", "gprune-nms", "gprune-blend", "grid", "l2norm", "divprune", "random")
 """Methods that change no token and need no attention."""
 
 

@@ -23,7 +23,15 @@ def test_kernels_choose_what_the_loops_choose() -> None:
 
 COMMON = {"order": "*i64", "num_tokens": "i32", "keep": "i32", "BLOCK": "constexpr"}
 KERNELS = {
-    "_suppress": {"scores": "*fp32", "shares": "*fp32", "columns": "i32", "radius": "i32"} | COMMON,
+    "_suppress": {
+        "scores": "*fp32",
+        "early": "*fp32",
+        "late": "*fp32",
+        "columns": "i32",
+        "radius": "i32",
+        "first": "i32",
+    }
+    | COMMON,
     "_spread": {"distance": "*fp32", "first": "*i64"} | COMMON,
 }
 

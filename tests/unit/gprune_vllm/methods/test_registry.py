@@ -205,7 +205,13 @@ def test_l2norm_keeps_the_longest_tokens() -> None:
 
 @pytest.mark.parametrize(
     ("method", "option"),
-    [("gprune-nms", "shape"), ("grid", "shape"), ("scope", "attention"), ("visionzip", "attention")],
+    [
+        ("gprune-blend", "shape"),
+        ("gprune-nms", "shape"),
+        ("grid", "shape"),
+        ("scope", "attention"),
+        ("visionzip", "attention"),
+    ],
 )
 def test_a_method_asks_for_the_option_it_needs(method: str, option: str) -> None:
     assert needs_attention(method) == (option == "attention")
