@@ -30,8 +30,10 @@ def gprune_blend(
     """Tokens of the largest information score but for near-duplicates; then look-alikes nearby lose of their scores.
 
     What scores highest, such as text, is often alike, and would suffer if it were suppressed. The fewer tokens stay,
-    the more of them are chosen first: 1 - √(k / n) of k tokens that stay of n. Their spacing, √(n / k), is the radius.
+    the more of them are chosen first: the share (1 - k / n)² of k tokens that stay of n. Their spacing, √(n / k), is
+    the radius.
     """
-    spacing = sqrt(features.shape[-2] / keep)
-    how = Suppression(int(spacing), int(keep * (1 - 1 / spacing)), EARLY_EXPONENT, EXPONENT)
+    num_tokens = features.shape[-2]
+    early = int(keep * (1 - keep / num_tokens) ** 2)
+    how = Suppression(int(sqrt(num_tokens / keep)), early, EARLY_EXPONENT, EXPONENT)
     return choose(features, keep, shape, how, threshold, temperature, iterations, score, similarity)

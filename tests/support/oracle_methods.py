@@ -104,7 +104,7 @@ def suppress(group: Group, count: int, scored: torch.Tensor, threshold: float, b
     """
     unit = torch.nn.functional.normalize(group.features.float(), dim=-1)
     cosine, spacing = unit @ unit.T, math.sqrt(len(unit) / count)  # [n, n]
-    early = math.floor(count * (1 - 1 / spacing)) if blended else 0
+    early = math.floor(count * (1 - count / len(unit)) ** 2) if blended else 0
     radius, exponents = max(1, math.floor(spacing if blended else 0.7 * spacing)), (8, 2) if blended else (1, 1)
     place = torch.arange(len(unit))
     row, column = place // group.columns, place % group.columns

@@ -31,7 +31,7 @@ def reference(
     if method is gprune_nms:
         radius, first, exponents = max(1, floor(0.7 * spacing)), 0, (1, 1)
     else:
-        radius, first, exponents = floor(spacing), floor(keep * (1 - 1 / spacing)), (8, 2)
+        radius, first, exponents = floor(spacing), floor(keep * (1 - keep / len(tokens)) ** 2), (8, 2)
     scores, cosines = gprune_scores(tokens, threshold=threshold).tolist(), cosine_similarity(tokens).tolist()
     left, order = [list(scores), list(scores)], list[int]()
     for step in range(keep):
