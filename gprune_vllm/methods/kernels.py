@@ -23,11 +23,11 @@ _LANES_PER_WARP = 512
 
 def runs_on(device: torch.device) -> bool:
     """Whether the kernels run on a device: on a GPU, where Triton is installed and compiles them."""
-    return device.type == "cuda" and find_spec("triton") is not None and choose_right_on(device)
+    return device.type == "cuda" and find_spec("triton") is not None and work_on(device)
 
 
 @cache
-def choose_right_on(device: torch.device) -> bool:
+def work_on(device: torch.device) -> bool:
     """Whether the kernels choose what they should in a small case, the first time that a process uses a device.
 
     A kernel that does not compile for a GPU, or is compiled wrong, must not end an engine: the loops in torch take

@@ -50,15 +50,15 @@ def test_features_of_nan_leave_every_index_in_range() -> None:
 
 
 def test_kernels_are_tried_in_a_small_case(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    assert kernels.choose_right_on(CPU)
-    kernels.choose_right_on.cache_clear()
+    assert kernels.work_on(CPU)
+    kernels.work_on.cache_clear()
     monkeypatch.setattr(kernels, "suppress", lambda *arguments: torch.zeros(4))
-    assert not kernels.choose_right_on(CPU)
+    assert not kernels.work_on(CPU)
     assert "Triton's kernels fail on cpu" in caplog.text
 
 
 def test_kernels_that_do_not_compile_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels.choose_right_on.cache_clear()
+    kernels.work_on.cache_clear()
     monkeypatch.setattr(kernels, "_suppress", None)
-    assert not kernels.choose_right_on(CPU)
-    kernels.choose_right_on.cache_clear()
+    assert not kernels.work_on(CPU)
+    kernels.work_on.cache_clear()
