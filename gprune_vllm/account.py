@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gprune_vllm.defaults import METHOD
+
 Source = Literal["request", "default", "adaptive", "canary"]
 RECORD_KEY = "gprune"
 """Extra key of the processed input that holds a `PruneRecord`. The API layer reads it, and the engine ignores it."""
@@ -36,7 +38,7 @@ class VisualTokenAccount:
     output_limit: int | None = None
     images: int = 1
     source: Source = "request"
-    method: str = "gprune"
+    method: str = METHOD
     budget: int | None = None
     patches: int = 0
     videos: int = 0

@@ -7,6 +7,8 @@ from math import floor
 from numbers import Real
 from typing import Any, NamedTuple
 
+from gprune_vllm.defaults import METHOD
+
 
 class SpecError(ValueError):
     """A request for pruning that cannot be met.
@@ -36,7 +38,7 @@ class PruneSpec:
 
     ratio: float = 0.0
     budget: int | None = None
-    method: str = "gprune"
+    method: str = METHOD
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", _checked_ratio(self.ratio))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
+from gprune_vllm.defaults import ITERATIONS, METHOD, TEMPERATURE, THRESHOLD
 from gprune_vllm.plan import PruneSpec, SpecError, shortened
 from gprune_vllm.ratio_settings import RatioSettings
 
@@ -46,7 +46,7 @@ class PruneSettings(OperatorSettings, RatioSettings):
         pydantic.ValidationError: a value is out of range, or two contradict each other.
     """
 
-    prune_method: str = Field("gprune", description="Default method for selecting the visual tokens to keep.")
+    prune_method: str = Field(METHOD, description="Default method for selecting the visual tokens to keep.")
     prune_methods: str | None = Field(
         None,
         description="Methods that requests may choose, separated by commas, or 'all'. The default method is always "

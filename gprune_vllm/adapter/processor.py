@@ -38,6 +38,7 @@ from gprune_vllm.adapter.refusal import (
     terms_of,
     without_pruning,
 )
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.plan import MediaSize, PlannedImage, PruneSpec, TokenPlan
 from gprune_vllm.settings import PruneSettings
 
@@ -264,4 +265,4 @@ class PruningProcessor:
 
 def _canonical_spec(kwargs: Mapping[str, Any]) -> PruneSpec:
     """What canonical processor arguments ask for."""
-    return PruneSpec(kwargs.get(RATIO_KEY, 0.0), kwargs.get(BUDGET_KEY), kwargs.get(METHOD_KEY, "gprune"))
+    return PruneSpec(kwargs.get(RATIO_KEY, 0.0), kwargs.get(BUDGET_KEY), kwargs.get(METHOD_KEY, METHOD))

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.support.questions import QUESTION, Answer, messages
 
 ENVIRONMENT = {
+    "GPRUNE_PRUNE_METHOD": "gprune",  # most tests compare with it; "" leaves the default
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",

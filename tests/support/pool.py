@@ -40,6 +40,7 @@ DEMOS = {DEMO: MODELS / "llava", QWEN_DEMO: MODELS / "qwen"}
 """What the servers of demo models serve."""
 DEMO_OPTIONS = (*ONE_PROCESS, "--served-model-name", "gprune-demo", "--prune-methods", "all", "--playground", *KEY)
 """As `make serve` serves a demo model, with a key."""
+DEFAULT_METHOD = {"GPRUNE_PRUNE_METHOD": ""}
 RECIPES: Mapping[str, Recipe] = {
     # Default settings and caches, responses are stored, answers to chosen requests are judged, and there is a tenant.
     DEFAULT: Recipe(
@@ -48,8 +49,8 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     # vLLM without the plugin, scheduled like the default server.
     STOCK: Recipe((*STEPS, *KEY), STOCK_SERVE, {"VLLM_PLUGINS": ""}),
-    DEMO: Recipe((*DEMO_OPTIONS, *SHADOW)),
-    QWEN_DEMO: Recipe(DEMO_OPTIONS),
+    DEMO: Recipe((*DEMO_OPTIONS, *SHADOW), environment=DEFAULT_METHOD),
+    QWEN_DEMO: Recipe(DEMO_OPTIONS, environment=DEFAULT_METHOD),
     # `vllm serve` with the plugin, limits from the environment, and room for two requests.
     GUARDED: Recipe(
         (*ONE_PROCESS, *KEY, "--max-num-queued-reqs", "2", "--shutdown-timeout", "600"),

@@ -108,6 +108,7 @@ def server_environment(changes: Mapping[str, str] | None = None) -> dict[str, st
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("GPRUNE_", "VLLM_"))}
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    quiet["GPRUNE_PRUNE_METHOD"] = "gprune"  # most tests compare with it; "" leaves the default
     quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # of `LLM` only, and of what vLLM's CPU platform makes of ONE_PROCESS
     one_thread = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     return own | quiet | one_thread | dict(changes or {})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gprune_vllm.defaults import METHOD
 from tests.support import photos
 from tests.support.agreement import assert_agreement, assert_expected
 from tests.support.engine import Engine, engine
@@ -133,6 +134,9 @@ def test_other_settings_agree_with_the_oracle(second_opinion: Oracle, family: Fa
             assert_agreement(
                 other, second_opinion, images, 0.7, name, method=method, stage="projector", positions="contiguous"
             )
+        for images in IMAGES.values():
+            plain, default = (other.ask(images, 0.7, prune_method=method) for method in ("gprune", METHOD))
+            assert plain.prompt_tokens == default.prompt_tokens
 
 
 def test_preempted_requests_resume_where_they_were(

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from evaluation.demo.checkpoint import GRID_PINPOINTS, PATCH
 from evaluation.scenes.scene import CROP
 from gprune_server import playground
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.families.anyres import plan_tokens
 from gprune_vllm.plan import PruneSpec
 from tests.support import photos
@@ -149,7 +150,7 @@ def test_methods_are_those_of_the_server_and_change_what_stays(visit: Visit) -> 
     page = visit.open_with_key()
     choose(page, "shapes")
     methods = page.get_by_label("Method").locator("option").all_inner_texts()
-    assert methods[0] == "gprune"
+    assert methods[0] == METHOD
     assert {"divprune", "l2norm", "random"} <= set(methods)
     before = page.locator("#grid").screenshot()
     with page.expect_response("**/v1/visual_tokens"):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.plan import PruneSpec, SpecError
 from gprune_vllm.settings import PruneSettings, environment_name, flag_name
 
@@ -61,7 +62,7 @@ def test_defaults_prune_nothing_and_score_as_the_released_code_does() -> None:
     settings = PruneSettings.load()
     assert settings.resolve(None) == PruneSpec(0)
     assert settings.resolve(0.99) == PruneSpec(0.99)
-    assert settings.prune_method == "gprune"
+    assert settings.prune_method == METHOD
     expected = {"threshold": 0.5, "temperature": 0.03, "iterations": 5, "score": "l2norm", "similarity": "cosine"}
     assert settings.selector_options == expected
     assert (settings.prune_stage, settings.prune_positions) == ("vision", "original")
@@ -187,8 +188,8 @@ def test_a_request_for_what_is_no_ratio_is_refused(ratio: object) -> None:
 
 
 def test_the_default_method_is_always_enabled_and_comes_first() -> None:
-    assert PruneSettings().methods == ("gprune",)
-    assert PruneSettings(prune_methods=" tome , gprune,,tome").methods == ("gprune", "tome")
+    assert PruneSettings().methods == (METHOD,)
+    assert PruneSettings(prune_methods=f" tome , {METHOD},,tome").methods == (METHOD, "tome")
     assert PruneSettings(prune_method="random", prune_methods="tome").methods == ("random", "tome")
 
 
@@ -201,8 +202,8 @@ def test_all_means_every_registered_method() -> None:
 def test_a_request_may_name_an_enabled_method() -> None:
     settings = PruneSettings(prune_methods="tome")
     assert settings.resolve(0.5, None, "tome") == PruneSpec(0.5, method="tome")
-    assert settings.resolve(0.5) == PruneSpec(0.5, method="gprune")
-    with pytest.raises(SpecError, match="prune_method 'random' is not enabled\\. Choose one of gprune, tome"):
+    assert settings.resolve(0.5) == PruneSpec(0.5, method=METHOD)
+    with pytest.raises(SpecError, match=f"prune_method 'random' is not enabled\\. Choose one of {METHOD}, tome"):
         settings.resolve(0.5, None, "random")
 
 

@@ -12,6 +12,7 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 from gprune_vllm.account import RECORD_KEY, VisualTokenAccount
 from gprune_vllm.adapter.inputs import PLAN_FIELDS
 from gprune_vllm.adapter.refusal import PruneRefusal
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.families.anyres import largest_plan
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import SIZES, generated
@@ -107,7 +108,7 @@ def test_pixels_do_not_depend_on_the_ratio(processor: GPruneLlavaNextProcessor) 
 
 def test_the_hf_processor_is_not_loaded_again_for_another_ratio(processor: GPruneLlavaNextProcessor) -> None:
     loaded = processor.info.get_hf_processor()
-    assert processor.info.get_hf_processor(prune_ratio=0.3, prune_method="gprune", prune_settings="x") is loaded
+    assert processor.info.get_hf_processor(prune_ratio=0.3, prune_method=METHOD, prune_settings="x") is loaded
     assert processor.info.get_hf_processor(visual_token_budget=4) is loaded
 
 
@@ -173,7 +174,7 @@ def test_a_budget_that_keeps_less_of_any_image_than_the_limit_is_refused(build: 
 
 def test_a_request_may_name_any_enabled_method(build: Build) -> None:
     processor = build(prune_methods="tome,random")
-    for index, method in enumerate(("gprune", "tome", "random")):
+    for index, method in enumerate((METHOD, "tome", "random")):
         result = process(processor, PHOTO, prune_ratio=0.5, prune_method=method)
         assert [image.method for image in planned(result)] == [index]
         assert result[RECORD_KEY].account.method == method
@@ -187,7 +188,7 @@ def test_a_default_ratio_applies_to_a_method_that_is_named(build: Build) -> None
 
 @pytest.mark.parametrize("method", ["tome", "", "all", 3, "x" * 10**6])
 def test_a_method_that_is_not_enabled_is_refused_with_the_enabled_ones(build: Build, method: object) -> None:
-    with pytest.raises(PruneRefusal, match="Choose one of gprune, random\\.") as refusal:
+    with pytest.raises(PruneRefusal, match=f"Choose one of {METHOD}, random\\.") as refusal:
         process(build(prune_methods="random"), PHOTO, prune_method=method)
     assert (refusal.value.parameter, refusal.value.reason) == ("prune_method", "invalid_method")
     assert len(str(refusal.value)) < 200
@@ -288,4 +289,4 @@ def test_a_budget_for_precomputed_embeddings_is_refused(processor: GPruneLlavaNe
     with pytest.raises(PruneRefusal, match="visual_token_budget cannot apply to precomputed") as refusal:
         process_embeddings(processor, visual_token_budget=budget)
     assert (refusal.value.parameter, refusal.value.reason) == ("visual_token_budget", "embeddings")
-    assert process_embeddings(processor, prune_method="gprune")[RECORD_KEY].account.kept == 7
+    assert process_embeddings(processor, prune_method=METHOD)[RECORD_KEY].account.kept == 7

@@ -8,6 +8,7 @@ from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcess
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from gprune_vllm.account import RECORD_KEY
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.families.llava_next import GPruneLlavaNextProcessor
 from tests.support.photos import generated
 from tests.unit.gprune_vllm.conftest import Build
@@ -78,7 +79,7 @@ def test_each_budget_and_method_hashes_to_its_own(build: Build) -> None:
         {},
         *({"visual_token_budget": budget} for budget in (10, 11, 100)),
         *({"visual_token_budget": 10, "prune_method": method} for method in ("tome", "random")),
-        *({"prune_ratio": 0.5, "prune_method": method} for method in ("gprune", "tome", "random")),
+        *({"prune_ratio": 0.5, "prune_method": method} for method in (METHOD, "tome", "random")),
     ]
     found = [hashes(process(processor, PHOTO, **asking))[0] for asking in asked]
     assert len(set(found)) == len(asked)
@@ -86,7 +87,7 @@ def test_each_budget_and_method_hashes_to_its_own(build: Build) -> None:
 
 def test_naming_the_default_method_changes_nothing(build: Build) -> None:
     processor = build(prune_methods="tome,random")
-    named = process(processor, PHOTO, prune_ratio=0.5, prune_method="gprune")
+    named = process(processor, PHOTO, prune_ratio=0.5, prune_method=METHOD)
     assert hashes(named) == hashes(process(processor, PHOTO, prune_ratio=0.5))
     assert hashes(named) == hashes(process(build(), PHOTO, prune_ratio=0.5))
 

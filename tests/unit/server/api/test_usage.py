@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gprune_server.api.context import CURRENT_REQUEST
 from gprune_server.api.usage import UsageReporter
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.defaults import METHOD
 
 ACCOUNT = VisualTokenAccount(input=234, kept=77, ratio=0.7)
-VISUAL_TOKENS = {"input": 234, "kept": 77, "images": 1, "videos": 0, "prune_ratio": 0.7, "method": "gprune"}
+VISUAL_TOKENS = {"input": 234, "kept": 77, "images": 1, "videos": 0, "prune_ratio": 0.7, "method": METHOD}
 
 
 class Handler:

@@ -6,6 +6,7 @@ import json
 from gprune_server.observe.access_log import AccessLog
 from gprune_server.observe.observation import Outcome, PromptRecord
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.defaults import METHOD
 
 PROMPT = PromptRecord("a", VisualTokenAccount(200, 60, 0.7, images=2), prompt_tokens=90)
 OUTCOME = Outcome(tokens=5, time_to_first_token=0.3, queue_time=0.1, end_to_end=1.0, inter_token=0.1)
@@ -34,7 +35,7 @@ def test_line_of_an_answered_prompt() -> None:
         "prune_ratio": 0.7,
         "visual_token_budget": None,
         "ratio_source": "request",
-        "method": "gprune",
+        "method": METHOD,
         "tenant": "",
         "prompt_tokens": 90,
         "tokens": 5,

@@ -11,6 +11,7 @@ from gprune_server.observe.ratio_bucket import RATIO_BUCKETS, ratio_bucket
 from gprune_vllm.account import VisualTokenAccount
 from gprune_vllm.adapter.refusal import REASONS
 from gprune_vllm.decoder_shape import DecoderShape
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.settings import PruneSettings
 
 SHAPE = DecoderShape(hidden_size=8, intermediate_size=16, layers=2, heads=2, kv_heads=1, head_size=4)
@@ -19,8 +20,8 @@ WHOLE = VisualTokenAccount(input=100, kept=100, ratio=0.0, images=1, source="def
 EXPOSITION = """\
 # HELP gprune_requests_total Prompts with images or videos.
 # TYPE gprune_requests_total counter
-gprune_requests_total{method="gprune",source="request"} 1.0
-gprune_requests_total{method="gprune",source="default"} 1.0
+gprune_requests_total{method="gprune-blend",source="request"} 1.0
+gprune_requests_total{method="gprune-blend",source="default"} 1.0
 # HELP gprune_images_total Images in prompts.
 # TYPE gprune_images_total counter
 gprune_images_total{ratio_bucket="0"} 1.0
@@ -101,7 +102,7 @@ def test_prompts_are_counted_under_their_method(registry: CollectorRegistry) -> 
     metrics.started(PromptRecord("a", replace(PRUNED, method="tome", budget=50), prompt_tokens=100))
     counts = [
         registry.get_sample_value("gprune_requests_total", {"method": method, "source": "request"})
-        for method in ("gprune", "tome", "random", "divprune")
+        for method in (METHOD, "tome", "random", "divprune")
     ]
     assert counts == [0, 1, 0, None]
 
@@ -110,7 +111,7 @@ def test_prompts_whose_ratio_the_policy_chose_have_their_own_source(registry: Co
     metrics = PruneMetrics(PruneSettings(prune_policy="adaptive"), SHAPE, kv_element_size=2, registry=registry)
     metrics.started(PromptRecord("a", replace(PRUNED, source="adaptive"), prompt_tokens=100))
     counts = [
-        registry.get_sample_value("gprune_requests_total", {"method": "gprune", "source": source})
+        registry.get_sample_value("gprune_requests_total", {"method": METHOD, "source": source})
         for source in ("request", "adaptive", "default")
     ]
     assert counts == [0, 1, None]
@@ -125,7 +126,7 @@ def test_the_ratio_of_requests_that_name_none_is_exposed(registry: CollectorRegi
 
 def test_description_names_the_model_and_the_limits(metrics: PruneMetrics, registry: CollectorRegistry) -> None:
     metrics.describe("a model", "1.2.3", registry)
-    labels = {"method": "gprune", "stage": "vision", "positions": "original"}
+    labels = {"method": METHOD, "stage": "vision", "positions": "original"}
     info = registry.get_sample_value("gprune_info", {"model_name": "a model", "version": "1.2.3", **labels})
     assert info == registry.get_sample_value("gprune_max_prune_ratio") == 1
     assert registry.get_sample_value("gprune_default_prune_ratio") == 0
