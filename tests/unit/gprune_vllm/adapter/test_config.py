@@ -86,7 +86,7 @@ def test_settings_travel_on_the_configuration(geometry: Geometry, monkeypatch: p
     settings = settings_of(verified(geometry.config()))
     expected = {"default_prune_ratio": 0.5, "prune_temperature": None, "prune_methods": "tome, random,tome"}
     assert settings == PruneSettings(**expected)
-    assert settings.methods == ("gprune", "tome", "random")
+    assert settings.methods == (METHOD, "tome", "random")
 
 
 @pytest.mark.parametrize(("hook", "own"), [(HOOK, 0.5), (QWEN, 0.7)], ids=["LLaVA-NeXT", "Qwen"])

@@ -173,7 +173,7 @@ def test_the_selection_of_each_pruned_image_is_timed() -> None:
     model, timer = build(prune_methods="tome"), Timer()
     model.timer = cast(SelectionTimer, timer)
     embed(model, *(image_item(SMALL, (60, 90), ratio, method=method) for ratio, method in ((0.5, 0), (0, 0), (0.9, 1))))
-    assert timer.timed == [(torch.device("cpu"), "gprune"), (torch.device("cpu"), "tome")]
+    assert timer.timed == [(torch.device("cpu"), METHOD), (torch.device("cpu"), "tome")]
 
 
 def feature(item: MultiModalKwargsItem | None, offset: int, length: int) -> MultiModalFeatureSpec:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gprune_vllm.adapter.refusal import REASONS, PruneRefusal, blamed_field, resolve_request
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.plan import PruneSpec
 from gprune_vllm.settings import PruneSettings
 
@@ -42,7 +43,7 @@ def test_a_refusal_names_its_parameter_and_its_reason(fields: dict[str, Any], pa
 
 
 def test_who_asks_for_fastv_learns_why_no_server_has_it() -> None:
-    with pytest.raises(PruneRefusal, match=r"paged KV cache cannot do.*Choose one of gprune, tome"):
+    with pytest.raises(PruneRefusal, match=rf"paged KV cache cannot do.*Choose one of {METHOD}, tome"):
         resolve_request(SETTINGS, {"prune_method": "fastv"})
 
 

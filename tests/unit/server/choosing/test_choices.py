@@ -4,6 +4,7 @@ import pytest
 
 from gprune_server.choosing.choices import Choices
 from gprune_server.choosing.config_file import parse_config, parse_presets
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.settings import PruneSettings
 
 SETTINGS = PruneSettings(prune_methods="tome")
@@ -54,7 +55,7 @@ def test_a_tenant_has_the_servers_settings_but_for_its_own() -> None:
     acme = chosen.tenants["acme"]
     assert (acme.default_prune_ratio, acme.max_prune_ratio, acme.prune_method) == (0.3, 0.4, "tome")
     assert acme.prune_policy == "fixed"
-    assert acme.methods == ("tome", "gprune"), "those of the server"
+    assert acme.methods == ("tome", METHOD), "those of the server"
     assert chosen.tenants["free"].methods == chosen.settings.methods
     assert chosen.keys == {DIGEST: "acme"}
 

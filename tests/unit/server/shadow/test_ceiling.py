@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gprune_server.shadow.ceiling import FEWEST, HOLD, LEVELS, LONGEST_HOLD, MOST, Ceiling
 from gprune_server.shadow.verdict import Verdict
 from gprune_vllm.account import VisualTokenAccount
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.settings import PruneSettings
 
 LEAST, LARGEST = 0.9, 0.8
@@ -23,7 +24,7 @@ class Case:
 
     def __init__(self) -> None:
         self.now, self.exposed = 0.0, list[float]()
-        self.ceiling = Ceiling(LEAST, LARGEST, "gprune", self.exposed.append, lambda: self.now)
+        self.ceiling = Ceiling(LEAST, LARGEST, METHOD, self.exposed.append, lambda: self.now)
 
     def judge(self, agreements: Iterable[float], **changes: object) -> float:
         """Report verdicts on answers at the ceiling, and return the ceiling after them."""
