@@ -14,6 +14,7 @@ from vllm.transformers_utils.config import mrope_num_dims, uses_mrope
 from gprune_vllm.adapter import config
 from gprune_vllm.adapter.config import SETTINGS_ATTRIBUTE, WORKER_EXTENSION, PruningConfig, settings_of
 from gprune_vllm.adapter.family import Family
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.families.llava_next import LlavaNext
 from gprune_vllm.settings import PruneSettings
 from tests.unit.gprune_vllm.support import METHOD_NAMES, SMALL, Geometry

@@ -13,6 +13,7 @@ from vllm.multimodal.utils import group_and_batch_mm_items, strip_covered_mm_dat
 from gprune_vllm.adapter.model import _rotary_positions
 from gprune_vllm.adapter.positions import split_offsets
 from gprune_vllm.adapter.timing import SelectionTimer
+from gprune_vllm.defaults import METHOD
 from gprune_vllm.families.llava_next import GPruneLlavaNextForConditionalGeneration
 from tests.unit.gprune_vllm.stub_model import MAX_POSITION, expected_image, image_item, stub_model
 from tests.unit.gprune_vllm.support import METHOD_NAMES, METHODS, SMALL, Geometry
