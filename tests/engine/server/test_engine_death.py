@@ -20,13 +20,18 @@ def request(images: int, max_tokens: int) -> dict[str, Any]:
 
 
 def follow(server: Server, body: dict[str, Any], lines: list[str]) -> None:
-    """Collect a stream's status and lines until it ends or breaks."""
-    try:
-        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=HANG) as response:
-            lines.append(str(response.status_code))
-            lines.extend(filter(None, response.iter_lines()))
-    except (httpx.RemoteProtocolError, httpx.ReadError) as broken:
-        lines.append(f"error: {broken}")
+    """Collect a stream's status and lines until it breaks.
+
+    It asks anew for each answer that comes whole: where a client lags, the engine may have finished before it is killed.
+    """
+    while not any("error" in line for line in lines):
+        lines.clear()
+        try:
+            with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=HANG) as response:
+                lines.append(str(response.status_code))
+                lines.extend(filter(None, response.iter_lines()))
+        except (httpx.RemoteProtocolError, httpx.ReadError) as broken:
+            lines.append(f"error: {broken}")
 
 
 def is_unready(server: Server) -> bool:
