@@ -22,7 +22,7 @@ def request(images: int, max_tokens: int) -> dict[str, Any]:
 def follow(server: Server, body: dict[str, Any], lines: list[str]) -> None:
     """Collect a stream's status and lines until it breaks.
 
-    It asks anew for each answer that comes whole: where a client lags, the engine may have finished before it is killed.
+    It asks anew for each answer that comes whole: if a client lags, the engine may have finished before it is killed.
     """
     while not any("error" in line for line in lines):
         lines.clear()
