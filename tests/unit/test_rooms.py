@@ -12,7 +12,11 @@ from tests.support.tools import ROOT
 ROOMS = ("gprune_vllm", "server/gprune_server", "evaluation", "loadtest", "deploy", "tests")
 FORBIDDEN = {
     "gprune_vllm": ("gprune_server", "evaluation", "loadtest", "deploy", "tests", "fastapi"),
-    "gprune_vllm.plan": ("vllm", "torch", "pydantic", "transformers", "gprune_vllm"),
+    "gprune_vllm.plan": (
+        *("vllm", "torch", "pydantic", "transformers"),
+        *(f"gprune_vllm.{name}" for name in ("adapter", "families", "methods", "settings", "ratio_settings", "account")),
+    ),
+    "gprune_vllm.defaults": ("vllm", "torch", "pydantic", "transformers", "gprune_vllm"),
     "gprune_vllm.methods": ("vllm", "transformers", "gprune_vllm.adapter", "gprune_vllm.families"),
     "gprune_vllm.adapter": ("gprune_vllm.families.",),
     "gprune_server": ("evaluation", "loadtest", "deploy", "tests", "gprune_vllm.families."),
