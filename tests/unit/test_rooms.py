@@ -14,7 +14,10 @@ FORBIDDEN = {
     "gprune_vllm": ("gprune_server", "evaluation", "loadtest", "deploy", "tests", "fastapi"),
     "gprune_vllm.plan": (
         *("vllm", "torch", "pydantic", "transformers"),
-        *(f"gprune_vllm.{name}" for name in ("adapter", "families", "methods", "settings", "ratio_settings", "account")),
+        *(
+            f"gprune_vllm.{name}"
+            for name in ("adapter", "families", "methods", "settings", "ratio_settings", "account")
+        ),
     ),
     "gprune_vllm.defaults": ("vllm", "torch", "pydantic", "transformers", "gprune_vllm"),
     "gprune_vllm.methods": ("vllm", "transformers", "gprune_vllm.adapter", "gprune_vllm.families"),
