@@ -5,8 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
-from gprune_vllm.methods.gprune import Score, Similarity
 from gprune_vllm.methods.registry import register_selector
 from gprune_vllm.methods.suppression import Shape, Suppression, choose
 
@@ -15,18 +13,7 @@ EARLY_EXPONENT, EXPONENT = 8, 2
 
 
 @register_selector("gprune-blend")
-def gprune_blend(
-    features: Tensor,
-    keep: int,
-    *,
-    shape: Shape,
-    threshold: float = THRESHOLD,
-    temperature: float | None = TEMPERATURE,
-    iterations: int = ITERATIONS,
-    score: Score = "l2norm",
-    similarity: Similarity = "cosine",
-    **_: Any,
-) -> Tensor:
+def gprune_blend(features: Tensor, keep: int, *, shape: Shape, **options: Any) -> Tensor:
     """Tokens of the largest information score but for near-duplicates; then look-alikes nearby lose of their scores.
 
     What scores highest, such as text, is often alike, and would suffer if it were suppressed. The fewer tokens stay,
@@ -36,4 +23,4 @@ def gprune_blend(
     num_tokens = features.shape[-2]
     early = int(keep * (1 - keep / num_tokens) ** 2)
     how = Suppression(int(sqrt(num_tokens / keep)), early, EARLY_EXPONENT, EXPONENT)
-    return choose(features, keep, shape, how, threshold, temperature, iterations, score, similarity)
+    return choose(features, keep, shape, how, **options)

@@ -5,8 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
-from gprune_vllm.methods.gprune import Score, Similarity
 from gprune_vllm.methods.registry import register_selector
 from gprune_vllm.methods.suppression import Shape, Suppression, choose
 
@@ -14,21 +12,10 @@ _RADIUS_PER_SPACING = 0.7
 
 
 @register_selector("gprune-nms")
-def gprune_nms(
-    features: Tensor,
-    keep: int,
-    *,
-    shape: Shape,
-    threshold: float = THRESHOLD,
-    temperature: float | None = TEMPERATURE,
-    iterations: int = ITERATIONS,
-    score: Score = "l2norm",
-    similarity: Similarity = "cosine",
-    **_: Any,
-) -> Tensor:
+def gprune_nms(features: Tensor, keep: int, *, shape: Shape, **options: Any) -> Tensor:
     """Tokens of the largest information score, after each of which its look-alikes nearby lose of theirs.
 
     The radius is about the spacing of the tokens that stay. See `gprune_vllm.methods.suppression`.
     """
     how = Suppression(int(_RADIUS_PER_SPACING * sqrt(features.shape[-2] / keep)))
-    return choose(features, keep, shape, how, threshold, temperature, iterations, score, similarity)
+    return choose(features, keep, shape, how, **options)

@@ -8,10 +8,12 @@ of overlap.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gprune_vllm.defaults import ITERATIONS, TEMPERATURE, THRESHOLD
 from gprune_vllm.methods import kernels
 from gprune_vllm.methods.gprune import SIMILARITIES, Score, Similarity, graph_scores, initial_scores
 
@@ -44,11 +46,12 @@ def choose(
     keep: int,
     shape: Shape,
     how: Suppression,
-    threshold: float,
-    temperature: float | None,
-    iterations: int,
-    score: Score,
-    similarity: Similarity,
+    threshold: float = THRESHOLD,
+    temperature: float | None = TEMPERATURE,
+    iterations: int = ITERATIONS,
+    score: Score = "l2norm",
+    similarity: Similarity = "cosine",
+    **_: Any,
 ) -> Tensor:
     """Choose tokens of the largest information score, after each of which its look-alikes nearby lose of theirs.
 
